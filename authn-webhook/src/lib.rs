@@ -1,0 +1,1 @@
+//! TokenReview v1: seal token to Kubernetes user.

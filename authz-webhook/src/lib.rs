@@ -1,0 +1,1 @@
+//! SubjectAccessReview v1: stake tier to allow, deny or no opinion.

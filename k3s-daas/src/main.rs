@@ -1,0 +1,2 @@
+//! The K3s-DaaS command line.
+fn main() {}

@@ -1,0 +1,67 @@
+//! The names under which Kubernetes knows a seal's holder.
+//!
+//! Source: Kubernetes UserInfo (authentication.k8s.io/v1): user name, groups, extra.
+
+use crate::{Address, Tier};
+
+/// What every seal holder's user name begins with.
+pub const USER_PREFIX: &str = "seal:";
+/// The group of all seal holders.
+pub const GROUP_HOLDERS: &str = "seal:holders";
+/// What the group of a tier begins with.
+pub const GROUP_TIER_PREFIX: &str = "seal:tier:";
+/// Extra: the seal's object id.
+pub const EXTRA_SEAL: &str = "k3s-daas.io/seal";
+/// Extra: the credential hash, 64 hex digits.
+pub const EXTRA_CREDENTIAL_HASH: &str = "k3s-daas.io/credential-hash";
+/// Extra: the tier at the time of the TokenReview. Shown to people; nothing is decided by it.
+pub const EXTRA_TIER: &str = "k3s-daas.io/tier";
+/// Extra: the owner's first namespace.
+pub const EXTRA_NAMESPACE: &str = "k3s-daas.io/namespace";
+/// Extra: ms since the epoch, decimal.
+pub const EXTRA_EXPIRES_AT: &str = "k3s-daas.io/expires-at";
+/// Annotation on a Namespace: the owner's address.
+pub const ANNOTATION_OWNER: &str = "k3s-daas.io/owner";
+/// What every tenant's namespace begins with.
+pub const NAMESPACE_PREFIX: &str = "seal-";
+/// What the user name of a node's kubelet begins with.
+pub const NODE_USER_PREFIX: &str = "system:node:";
+/// The group of the service accounts of a namespace begins with this.
+pub const SERVICE_ACCOUNTS_GROUP_PREFIX: &str = "system:serviceaccounts:";
+
+/// The user name of a seal's owner.
+#[must_use]
+pub fn user_name(owner: &Address) -> String {
+    format!("{USER_PREFIX}{owner}")
+}
+
+/// The group of a tier.
+#[must_use]
+pub fn tier_group(tier: Tier) -> String {
+    format!("{GROUP_TIER_PREFIX}{tier}")
+}
+
+/// The owner's first namespace: `seal-` and the first 16 hex digits of the address.
+#[must_use]
+pub fn home_namespace(owner: &Address) -> String {
+    let digits = hex::encode(owner.as_bytes());
+    format!("{NAMESPACE_PREFIX}{}", digits.get(..16).unwrap_or(&digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_published() {
+        let owner: Address = "0x29dfbf688abce7ab43bb8e70cae158ae961196e721440f515482f8ba1684390f"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            user_name(&owner),
+            "seal:0x29dfbf688abce7ab43bb8e70cae158ae961196e721440f515482f8ba1684390f"
+        );
+        assert_eq!(home_namespace(&owner), "seal-29dfbf688abce7ab");
+        assert_eq!(tier_group(Tier::Super), "seal:tier:super");
+    }
+}

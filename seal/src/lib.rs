@@ -1,0 +1,22 @@
+//! The domain of K3s-DaaS, without I/O: credentials, stake tiers, seal records
+//! and what a seal permits.
+//!
+//! Nothing here reads a clock, a file or a socket: time and records are
+//! arguments, so that every decision can be tested as a table.
+
+mod credential;
+mod elevated;
+mod hex_id;
+pub mod identity;
+mod node_name;
+mod record;
+mod tier;
+mod units;
+
+pub use credential::{CredentialHash, JoinCredential, ParseCredentialError, SealToken};
+pub use elevated::{ElevatedOwners, EmptyOwners};
+pub use hex_id::{Address, ObjectId, ParseHexIdError};
+pub use node_name::{NodeName, ParseNodeNameError};
+pub use record::{NodeClaim, SealRecord, SealStatus, Unusable};
+pub use tier::{ParseTierError, Thresholds, Tier};
+pub use units::{Mist, ParseMistError, UnixMillis};

@@ -1,0 +1,1 @@
+//! The embedded ledger: a sui.rpc.v2 gRPC server for development and tests.

@@ -1,0 +1,1 @@
+//! The chain: contract types, reads, transactions, the checkpoint stream and the seal directory.

@@ -1,0 +1,1 @@
+//! The one HTTPS server scaffold of the project.
