@@ -11,6 +11,7 @@
 ///         Every call checks the pool's version, since an old package stays callable.
 module k3s_daas::staking;
 
+use k3s_daas::names;
 use std::string::String;
 use sui::balance::{Self, Balance};
 use sui::clock::Clock;
@@ -100,8 +101,6 @@ const CAUSE_REVOKE: u8 = 7;
 
 /// SHA-256.
 const HASH_LENGTH: u64 = 32;
-/// A DNS label (RFC 1123), which a Node's name must be for us.
-const MAX_NAME_LENGTH: u64 = 63;
 const MAX_REASON_LENGTH: u64 = 128;
 /// The lists live inside objects that every call loads: they stay short.
 const MAX_SEALS_PER_OWNER: u64 = 16;
@@ -568,7 +567,7 @@ public fun remove_slash_cap(pool: &mut Pool, _cap: &AdminCap, id: ID, _ctx: &mut
 /// Keeps a name from being claimed. A claim that stands is not touched.
 public fun reserve_name(pool: &mut Pool, _cap: &AdminCap, name: String, _ctx: &mut TxContext) {
     pool.assert_version();
-    assert!(is_name(&name), ENodeName);
+    assert!(names::is_label(&name), ENodeName);
     assert!(!pool.reserved.contains(&name), ENameReserved);
     assert!(pool.reserved.length() < MAX_RESERVED_NAMES, ETooManyNames);
     pool.reserved.push_back(name);
@@ -647,11 +646,11 @@ fun assert_fresh_hash(pool: &Pool, hash: &vector<u8>) {
 }
 
 fun assert_namespace(namespace: &Option<String>) {
-    assert!(namespace.is_none() || is_name(namespace.borrow()), ENamespace);
+    assert!(namespace.is_none() || names::is_label(namespace.borrow()), ENamespace);
 }
 
 fun assert_node_free(pool: &Pool, name: &String, sender: address) {
-    assert!(is_name(name), ENodeName);
+    assert!(names::is_label(name), ENodeName);
     assert!(!pool.reserved.contains(name), ENameReserved);
     if (!pool.nodes.contains(*name)) return;
     let claim = pool.nodes[*name];
@@ -698,25 +697,6 @@ fun cut(config: &Config, stake: u64): u64 {
     (((stake as u128) * (config.slash_pct as u128) + 99) / 100) as u64
 }
 
-/// `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`
-fun is_name(name: &String): bool {
-    let bytes = name.as_bytes();
-    let length = bytes.length();
-    if (length == 0 || length > MAX_NAME_LENGTH) return false;
-    if (bytes[0] == HYPHEN || bytes[length - 1] == HYPHEN) return false;
-    bytes.all!(|byte| {
-        let byte = *byte;
-        (byte >= LOWER_A && byte <= LOWER_Z) || (byte >= DIGIT_0 && byte <= DIGIT_9) ||
-            byte == HYPHEN
-    })
-}
-
-const HYPHEN: u8 = 45;
-const DIGIT_0: u8 = 48;
-const DIGIT_9: u8 = 57;
-const LOWER_A: u8 = 97;
-const LOWER_Z: u8 = 122;
-
 fun retire(record: &mut SealRecord) {
     record.status = RETIRED;
     record.stake = 0;
@@ -755,3 +735,118 @@ fun claim_node(pool: &mut Pool, name: String, claim: NodeClaim) {
 public fun init_for_testing(ctx: &mut TxContext) {
     init(ctx)
 }
+
+#[test_only]
+public fun set_version_for_testing(pool: &mut Pool, version: u64) {
+    pool.version = version;
+}
+
+#[test_only]
+/// A token as no call makes one.
+public fun token_for_testing(pool: ID, hash: vector<u8>, ctx: &mut TxContext): SealToken {
+    SealToken { id: object::new(ctx), pool, hash }
+}
+
+#[test_only]
+public fun slash_cap_for_testing(ctx: &mut TxContext): SlashCap {
+    SlashCap { id: object::new(ctx) }
+}
+
+#[test_only]
+public fun record(pool: &Pool, hash: vector<u8>): SealRecord { pool.seals[hash] }
+
+#[test_only]
+public fun has_record(pool: &Pool, hash: vector<u8>): bool { pool.seals.contains(hash) }
+
+#[test_only]
+public fun claim(pool: &Pool, name: String): (address, vector<u8>) {
+    let claim = pool.nodes[name];
+    (claim.owner, claim.hash)
+}
+
+#[test_only]
+public fun claim_bytes(pool: &Pool, name: String): vector<u8> {
+    std::bcs::to_bytes(&pool.nodes[name])
+}
+
+#[test_only]
+public fun held(pool: &Pool, owner: address): vector<vector<u8>> {
+    if (pool.owners.contains(owner)) pool.owners[owner] else vector[]
+}
+
+#[test_only]
+public fun balances(pool: &Pool): (u64, u64) { (pool.pooled.value(), pool.treasury.value()) }
+
+#[test_only]
+public fun pool_seq(pool: &Pool): u64 { pool.seq }
+
+#[test_only]
+public fun pool_version(pool: &Pool): u64 { pool.version }
+
+#[test_only]
+public fun config_bytes(pool: &Pool): vector<u8> { std::bcs::to_bytes(&pool.config) }
+
+#[test_only]
+public fun slash_caps(pool: &Pool): vector<ID> { pool.slash_caps }
+
+#[test_only]
+public fun reserved(pool: &Pool): vector<String> { pool.reserved }
+
+#[test_only]
+public fun token_hash(token: &SealToken): vector<u8> { token.hash }
+
+#[test_only]
+/// (seq, cause, reason, hash, record)
+public fun seal_changed_parts(
+    event: &SealChanged,
+): (u64, u8, String, vector<u8>, SealRecord) {
+    (event.seq, event.cause, event.reason, event.hash, event.record)
+}
+
+#[test_only]
+public fun node_claimed_seq(event: &NodeClaimed): u64 { event.seq }
+
+#[test_only]
+public fun config_changed_seq(event: &ConfigChanged): u64 { event.seq }
+
+#[test_only]
+public fun seq(record: &SealRecord): u64 { record.seq }
+
+#[test_only]
+public fun seal_id(record: &SealRecord): ID { record.seal_id }
+
+#[test_only]
+public fun owner(record: &SealRecord): address { record.owner }
+
+#[test_only]
+public fun stake(record: &SealRecord): u64 { record.stake }
+
+#[test_only]
+public fun restore_at(record: &SealRecord): u64 { record.restore_at }
+
+#[test_only]
+public fun node_id(record: &SealRecord): Option<String> { record.node_id }
+
+#[test_only]
+public fun namespace(record: &SealRecord): Option<String> { record.namespace }
+
+#[test_only]
+public fun issued_at(record: &SealRecord): u64 { record.issued_at_ms }
+
+#[test_only]
+public fun expires_at(record: &SealRecord): u64 { record.expires_at_ms }
+
+#[test_only]
+public fun unbonding_ends_at(record: &SealRecord): u64 { record.unbonding_ends_at_ms }
+
+#[test_only]
+public fun status(record: &SealRecord): u8 { record.status }
+
+#[test_only]
+public fun slashed_total(record: &SealRecord): u64 { record.slashed_total }
+
+#[test_only]
+public fun last_slashed_at(record: &SealRecord): u64 { record.last_slashed_at_ms }
+
+#[test_only]
+public fun generation(record: &SealRecord): u64 { record.generation }
