@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or a socket: time and records are
 //! arguments, so that every decision can be tested as a table.
 
+pub mod access;
 mod credential;
 mod elevated;
 mod hex_id;
