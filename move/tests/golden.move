@@ -10,7 +10,6 @@ use sui::coin::{Self, Coin};
 use sui::event;
 use sui::sui::SUI;
 use sui::test_scenario::{Self, Scenario, TransactionEffects};
-use sui::tx_context;
 
 /// What the last transaction made of the world.
 public struct Golden {

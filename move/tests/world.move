@@ -15,12 +15,12 @@ use k3s_daas::staking::{
     SlashCap
 };
 use std::string::String;
+use std::unit_test;
 use sui::clock::{Self, Clock};
 use sui::coin::{Self, Coin};
 use sui::event;
 use sui::sui::SUI;
 use sui::test_scenario::{Self, Scenario};
-use sui::test_utils;
 
 /// Holds the `AdminCap` and the first `SlashCap`.
 const PUBLISHER: address = @0xAD;
@@ -217,6 +217,17 @@ public fun with_foreign_token(w: &mut World, hash: vector<u8>): (Pool, SealToken
     let (pool, _) = w.open(@0xF);
     let elsewhere = object::id_from_address(@0xE15E);
     (pool, staking::token_for_testing(elsewhere, hash, w.scenario.ctx()))
+}
+
+/// Calls with this world's clock and context.
+public macro fun act($w: &mut World, $f: |&Clock, &mut TxContext|) {
+    let w = $w;
+    let (clock, ctx) = w.clock_and_ctx();
+    $f(clock, ctx)
+}
+
+public fun clock_and_ctx(w: &mut World): (&Clock, &mut TxContext) {
+    (&w.clock, w.scenario.ctx())
 }
 
 // === For the holders of caps ===
@@ -436,4 +447,4 @@ public fun balances(w: &mut World): (u64, u64) {
 }
 
 /// Takes apart what a test made up.
-public fun discard<T>(value: T) { test_utils::destroy(value) }
+public fun discard<T>(value: T) { unit_test::destroy(value) }
