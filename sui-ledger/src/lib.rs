@@ -1,7 +1,11 @@
 //! The chain: contract types, reads, transactions, the checkpoint stream and the seal directory.
 
 pub mod chain_id;
+pub mod client;
 pub mod contract;
+pub mod error;
 pub mod frame;
 pub mod ids;
+pub mod keystore;
 pub mod manifest;
+pub mod metrics;

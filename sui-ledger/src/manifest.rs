@@ -1,22 +1,24 @@
 //! The one small file that says where the contract is: `contract.toml`.
 //!
 //! Shape:  TOML; `contract publish` and the embedded ledger write it, everything else reads it.
-//!         ```toml
-//!         endpoint = "https://fullnode.testnet.sui.io:443"
-//!         chain_id = "BC3xSQ5SPrNFFgzWatmABviNR3HGP6eMobc9zgjXNefG"
-//!         original_package = "0x…"   # as first published: types carry it
-//!         latest_package = "0x…"     # what is called; changes with upgrades
-//!         pool = "0x…"
-//!         pool_initial_version = 5
-//!         seals_table = "0x…"
-//!         nodes_table = "0x…"
-//!         owners_table = "0x…"
 //!
-//!         [caps]                     # optional, for the operator's convenience; no secrets
-//!         admin = "0x…"
-//!         slash = "0x…"
-//!         upgrade = "0x…"
-//!         ```
+//! ```text
+//! endpoint = "https://fullnode.testnet.sui.io:443"
+//! chain_id = "BC3xSQ5SPrNFFgzWatmABviNR3HGP6eMobc9zgjXNefG"
+//! original_package = "0x…"   # as first published: types carry it
+//! latest_package = "0x…"     # what is called; changes with upgrades
+//! pool = "0x…"
+//! pool_initial_version = 5
+//! seals_table = "0x…"
+//! nodes_table = "0x…"
+//! owners_table = "0x…"
+//!
+//! [caps]                     # optional, for the operator's convenience; no secrets
+//! admin = "0x…"
+//! slash = "0x…"
+//! upgrade = "0x…"
+//! ```
+//!
 //! Errors: each names the file and the field; the operator is to blame.
 
 use std::io::Write;
