@@ -96,7 +96,9 @@ class Script {
 
   withdraw(hash) {
     const { id, owner } = this.#token(hash);
-    return this.#call("withdraw", owner, { token: id });
+    this.#call("withdraw", owner, { token: id });
+    for (const [known, token] of this.tokens) if (token.id === id) this.tokens.delete(known);
+    return this;
   }
 
   slash(hash, reason = "", cap = this.cap, sender = PUBLISHER) {
@@ -147,6 +149,18 @@ class Script {
 
   migrate() {
     return this.#admin("migrate", {});
+  }
+
+  /** Plays if it is possible; what is refused leaves no step. */
+  tryTo(play) {
+    const from = this.steps.length;
+    const tokens = new Map(this.tokens);
+    play(this);
+    if (!this.refused) return this;
+    this.refused = false;
+    this.steps.length = from;
+    this.tokens = tokens;
+    return this;
   }
 
   /** Steps that only prepare: the file tells that they succeed and nothing more. */
@@ -249,6 +263,52 @@ scenario("the longest of everything", (s) =>
   s.mint(ALICE, SUI, h(1), {
     node: `a${"-".repeat(61)}z`, namespace: "9".repeat(63), validity: 366n * DAY,
   }).slash(h(1), "é".repeat(64)).reserve("0"));
+
+/** As many random steps as asked, all of them possible. */
+function randomPlay(s, seed, steps) {
+  let draws = 0;
+  const below = (bound) => {
+    draws += 1;
+    return Number(BigInt(`0x${sha256(`${seed} ${draws}`).slice(0, 12)}`) % BigInt(bound));
+  };
+  const pick = (list) => list[below(list.length)];
+  const known = [];
+  /** A hash whose token is still there. */
+  const held = () => pick(known.filter((hash) => s.tokens.has(hash)));
+  const moves = [
+    () => {
+      const hash = h(1000 + draws);
+      const node = pick([null, null, `node-${below(5)}`]);
+      const namespace = pick([null, "wish"]);
+      s.mint(pick([ALICE, BOB, CAROL]), 500_000_000 + below(6_000_000_000), hash, { node, namespace });
+      known.push(hash);
+    },
+    () => s.restake(held(), 1 + below(900_000_000)),
+    () => {
+      const next = h(2000 + draws);
+      s.refresh(held(), next, pick([0n, HOUR, 90n * DAY]));
+      if (!s.refused) known.push(next);
+    },
+    () => s.unstake(held()),
+    () => s.withdraw(held()),
+    () => s.slash(pick(known), pick(["", "missed attestation"])),
+    () => s.revoke(pick(known), "by hand"),
+    () => s.voidClaim(`node-${below(5)}`),
+    () => s.payOut(1 + below(90_000_000), CAROL),
+    () => s.announce({ slash_pct: BigInt(1 + below(20)), slash_interval_ms: BigInt(below(2)) * DAY }),
+    () => s.apply(),
+  ];
+  s.mint(ALICE, 3n * SUI, h(999));
+  known.push(h(999));
+  while (s.steps.length <= steps) {
+    s.wait(below(Number(2n * DAY)));
+    const move = pick([moves[0], ...moves, moves[5]]);
+    s.tryTo(move);
+  }
+}
+
+scenario("a random month", (s) => randomPlay(s, "month", 40));
+scenario("another random month", (s) => randomPlay(s, "another", 40));
 
 // Refusals, one for each code and place that a call can reach.
 
