@@ -1,1 +1,25 @@
-//! Typed templates of the files that make a stock K3s use the webhooks.
+//! Typed templates of the files that make a stock K3s use the webhooks, and a launcher for the
+//! control plane that reads them.
+//!
+//! Shape:  [`Settings`] in, [`RenderedFile`]s out ([`render`]); the same settings give the API
+//!         server's arguments alone ([`kube_apiserver_args`]) and what each is for ([`explain`]).
+//! Errors: [`RenderError`]: a setting that K3s would refuse, or that would open a door.
+//! Source: K3s's documented flags and files, and Kubernetes's `apiserver.config.k8s.io/v1`.
+//! Not here: writing files (the caller's), and what the webhooks themselves are configured with.
+
+mod admission;
+mod arguments;
+mod authorization;
+mod k3s_config;
+pub mod launch;
+mod render;
+mod settings;
+mod systemd;
+mod webhook_kubeconfig;
+
+pub use arguments::{Argument, Operation, kube_apiserver_args};
+pub use render::{Explained, RenderedFile, explain, render};
+pub use settings::{
+    ClientCertificate, DEFAULT_AUDIENCES, PackagedComponent, Profile, RenderError, Settings,
+    SystemdUnits,
+};

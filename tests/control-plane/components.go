@@ -19,7 +19,7 @@ const (
 	frontProxyUser = "system:auth-proxy"
 	// An address that reaches nobody (RFC 5737): kube-apiserver insists on one that is not
 	// loopback, also where it is told to publish none.
-	unpublishedAddress = "192.0.2.1"
+	unpublishedAddress = "203.0.113.1"
 )
 
 // settings is what `up` runs on.

@@ -1,0 +1,245 @@
+//! The API server's arguments, in the form in which K3s takes them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::settings::{DEFAULT_AUDIENCES, RenderError, Settings};
+
+/// What an argument does to K3s's own value of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Takes its place (`name=value`).
+    Replace,
+    /// Comes after it (`name+=value`). For lists: replacing `enable-admission-plugins` would take
+    /// `NodeRestriction` away.
+    Append,
+}
+
+/// One argument of the API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// What it does to K3s's own.
+    pub operation: Operation,
+    /// Its value.
+    pub value: String,
+    /// What it is for.
+    pub why: &'static str,
+}
+
+impl Argument {
+    /// As an item of K3s's `kube-apiserver-arg`.
+    pub fn item(&self) -> String {
+        let operator = match self.operation {
+            Operation::Replace => "=",
+            Operation::Append => "+=",
+        };
+        format!("{}{operator}{}", self.name, self.value)
+    }
+}
+
+/// The files that arguments and other files name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum File {
+    K3sDropIn,
+    AuthenticationKubeconfig,
+    AuthorizationKubeconfig,
+    Authorization,
+    Admission,
+    Unit,
+    K3sUnitDropIn,
+}
+
+impl File {
+    /// Where it lies below the output folder.
+    pub(crate) const fn relative(self) -> &'static str {
+        match self {
+            // Where K3s looks, when the output folder is its own.
+            Self::K3sDropIn => "config.yaml.d/50-k3s-daas.yaml",
+            Self::AuthenticationKubeconfig => "k3s-daas/authentication-webhook.kubeconfig",
+            Self::AuthorizationKubeconfig => "k3s-daas/authorization-webhook.kubeconfig",
+            Self::Authorization => "k3s-daas/authorization.yaml",
+            Self::Admission => "k3s-daas/admission.yaml",
+            Self::Unit => "systemd/k3s-daas.service",
+            Self::K3sUnitDropIn => "systemd/k3s.service.d/50-k3s-daas.conf",
+        }
+    }
+
+    pub(crate) fn absolute(self, output_dir: &Path) -> PathBuf {
+        output_dir.join(self.relative())
+    }
+}
+
+/// The API server's arguments as items of K3s's `kube-apiserver-arg`: what a control plane that
+/// is no K3s needs to use the same files.
+pub fn kube_apiserver_args(settings: &Settings) -> Result<Vec<String>, RenderError> {
+    settings.validate()?;
+    Ok(arguments(settings).iter().map(Argument::item).collect())
+}
+
+/// The arguments of validated settings.
+pub(crate) fn arguments(settings: &Settings) -> Vec<Argument> {
+    let replace = |name, value, why| Argument {
+        name,
+        operation: Operation::Replace,
+        value,
+        why,
+    };
+    let append = |name, value: &str, why| Argument {
+        name,
+        operation: Operation::Append,
+        value: value.to_owned(),
+        why,
+    };
+    let path = |file: File| file.absolute(&settings.output_dir).display().to_string();
+    let mut arguments = vec![
+        replace(
+            "authentication-token-webhook-config-file",
+            path(File::AuthenticationKubeconfig),
+            "asks us about every bearer token that no other authenticator knows",
+        ),
+        replace(
+            "authentication-token-webhook-version",
+            "v1".to_owned(),
+            "the default is v1beta1, which we refuse",
+        ),
+        replace(
+            "authentication-token-webhook-cache-ttl",
+            go_duration(settings.token_cache_ttl),
+            "the default of two minutes would keep an ended seal authenticated; each request is authorized anew all the same",
+        ),
+        replace(
+            "authorization-config",
+            path(File::Authorization),
+            "asks us before Node and RBAC, and fails closed for seal users",
+        ),
+        replace(
+            "admission-control-config-file",
+            path(File::Admission),
+            "pods in namespaces without a Pod Security label of their own are held to baseline",
+        ),
+        append(
+            "enable-admission-plugins",
+            "PodNodeSelector,DenyServiceExternalIPs",
+            "namespaces can be bound to trusted nodes, and no service can take an address that others use",
+        ),
+        replace(
+            "enable-bootstrap-token-auth",
+            "false".to_owned(),
+            "bootstrap tokens would let nodes join without stake",
+        ),
+        replace(
+            "requestheader-uid-headers",
+            "X-Remote-Uid".to_owned(),
+            "reviews from aggregated API servers carry the seal's id too",
+        ),
+    ];
+    if let Some(longest) = settings.longest_watch {
+        arguments.push(replace(
+            "min-request-timeout",
+            longest.as_secs().to_string(),
+            "a watch that outlives its seal ends after this many seconds to twice as many",
+        ));
+    }
+    if settings.audiences != DEFAULT_AUDIENCES {
+        arguments.push(replace(
+            "api-audiences",
+            settings.audiences.join(","),
+            "the audiences that tokens are checked against",
+        ));
+    }
+    arguments
+}
+
+/// As Go's `time.ParseDuration` reads it.
+pub(crate) fn go_duration(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(settings: &Settings) -> Vec<String> {
+        kube_apiserver_args(settings).unwrap()
+    }
+
+    #[test]
+    fn says_v1_since_the_default_version_is_refused_by_the_webhook() {
+        let items = items(&Settings::default());
+        assert!(items.contains(&"authentication-token-webhook-version=v1".to_owned()));
+    }
+
+    #[test]
+    fn appends_admission_plugins_so_that_node_restriction_stays() {
+        let items = items(&Settings::default());
+        let plugins: Vec<_> = items
+            .iter()
+            .filter(|item| item.contains("admission-plugins"))
+            .collect();
+        assert_eq!(
+            plugins,
+            ["enable-admission-plugins+=PodNodeSelector,DenyServiceExternalIPs"]
+        );
+    }
+
+    #[test]
+    fn a_revoked_token_is_authenticated_for_at_most_twenty_seconds() {
+        let items = items(&Settings::default());
+        // The API server adds ten of its own.
+        assert!(items.contains(&"authentication-token-webhook-cache-ttl=10s".to_owned()));
+    }
+
+    #[test]
+    fn never_sets_what_kubernetes_refuses_beside_the_authorization_file() {
+        let refused = ["authorization-mode", "authorization-webhook-"];
+        for item in items(&Settings::default()) {
+            assert!(!refused.iter().any(|name| item.starts_with(name)), "{item}");
+        }
+    }
+
+    #[test]
+    fn names_each_argument_once() {
+        let mut names: Vec<_> = arguments(&Settings::default())
+            .iter()
+            .map(|argument| argument.name)
+            .collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn sets_audiences_only_where_they_are_not_k3s_own() {
+        let mut settings = Settings::default();
+        assert!(
+            !items(&settings)
+                .iter()
+                .any(|item| item.starts_with("api-audiences"))
+        );
+        settings.audiences = vec!["one".to_owned(), "two".to_owned()];
+        assert!(items(&settings).contains(&"api-audiences=one,two".to_owned()));
+    }
+
+    #[test]
+    fn refuses_what_it_would_not_render() {
+        let settings = Settings {
+            output_dir: "here".into(),
+            ..Settings::default()
+        };
+        assert!(kube_apiserver_args(&settings).is_err());
+    }
+
+    #[test]
+    fn writes_durations_as_go_reads_them() {
+        assert_eq!(go_duration(Duration::from_secs(10)), "10s");
+        assert_eq!(go_duration(Duration::from_millis(2500)), "2500ms");
+        assert_eq!(go_duration(Duration::ZERO), "0s");
+    }
+}

@@ -1,0 +1,133 @@
+//! A K3s server without an agent: how it is called.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use super::error::LaunchError;
+use super::find::Binary;
+use super::modules::flag;
+use super::running::Plan;
+
+/// K3s does not end with its parent, so a shell in between watches our pipe: when it closes, K3s
+/// gets SIGTERM, and SIGKILL ten seconds later. The watcher is a process of its own, so that it
+/// does its work even when the shell is killed.
+const GUARD: &str = r#"
+exec 3<&0
+"$@" 3<&- </dev/null &
+child=$!
+{
+  cat <&3 >/dev/null
+  kill -TERM "$child"
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 1
+    kill -0 "$child" || exit 0
+  done
+  kill -KILL "$child"
+} 2>/dev/null &
+watcher=$!
+exec 3<&-
+trap 'kill -TERM "$child"' TERM INT HUP
+wait "$child"
+code=$?
+# A signal to us ends the wait early.
+while kill -0 "$child" 2>/dev/null; do
+  wait "$child"
+  code=$?
+done
+kill "$watcher" 2>/dev/null
+exit "$code"
+"#;
+
+/// The components that K3s deploys as pods. There is no node to run them.
+const PACKAGED: [&str; 5] = [
+    "coredns",
+    "local-storage",
+    "metrics-server",
+    "servicelb",
+    "traefik",
+];
+
+pub(super) fn plan(
+    binary: &Binary,
+    dir: &Path,
+    port: u16,
+    api_server_args: &[String],
+    drop_in: Option<&Path>,
+) -> Result<Plan, LaunchError> {
+    // A configuration of its own: never the machine's /etc/rancher/k3s/config.yaml.
+    let config = dir.join("config.yaml");
+    let config_d = dir.join("config.yaml.d");
+    write(&config, b"")?;
+    clear(&config_d)?;
+    if let Some(drop_in) = drop_in {
+        let text = std::fs::read(drop_in).map_err(|source| LaunchError::file(drop_in, source))?;
+        write(&config_d.join("50-k3s-daas.yaml"), &text)?;
+    }
+
+    let admin_kubeconfig = dir.join("admin.kubeconfig");
+    let data_dir = dir.join("k3s");
+    let mut command = Command::new("/bin/sh");
+    for (name, _) in std::env::vars_os() {
+        // K3S_TOKEN, K3S_URL and the like would make it another server.
+        if name.to_string_lossy().starts_with("K3S_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["-c", GUARD, "k3s-guard"])
+        .arg(&binary.path)
+        .arg("server")
+        .arg(flag("--config", &config))
+        .arg(flag("--data-dir", &data_dir))
+        .arg(flag("--write-kubeconfig", &admin_kubeconfig))
+        .args([
+            "--write-kubeconfig-mode=0600",
+            "--disable-agent",
+            "--bind-address=127.0.0.1",
+            // K3s publishes no loopback address for the service `kubernetes`, and looks for
+            // another on the interfaces, of which a machine without network has none.
+            "--advertise-address=203.0.113.1",
+            "--node-ip=203.0.113.1",
+            "--flannel-backend=none",
+            "--disable-network-policy",
+            "--disable-kube-proxy",
+            "--disable-cloud-controller",
+            "--disable-helm-controller",
+            "--egress-selector-mode=disabled",
+            // Fixed ports, of which two servers on one machine would both want the same.
+            "--kube-controller-manager-arg=secure-port=0",
+            "--kube-scheduler-arg=secure-port=0",
+        ])
+        .arg(format!("--https-listen-port={port}"))
+        .arg(format!("--lb-server-port={}", port.saturating_add(2)));
+    command.args(PACKAGED.map(|component| format!("--disable={component}")));
+    if drop_in.is_none() {
+        for argument in api_server_args {
+            command.arg(format!("--kube-apiserver-arg={argument}"));
+        }
+    }
+    Ok(Plan {
+        command,
+        program: binary.path.clone(),
+        url: format!("https://127.0.0.1:{port}"),
+        admin_kubeconfig,
+        ca: data_dir.join("server/tls/server-ca.crt"),
+        log: dir.join("control-plane.log"),
+    })
+}
+
+/// What an earlier run configured is gone: the caller says what counts now.
+fn clear(dir: &Path) -> Result<(), LaunchError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(LaunchError::file(dir, source));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(dir).map_err(|source| LaunchError::file(dir, source))
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<(), LaunchError> {
+    std::fs::write(path, contents).map_err(|source| LaunchError::file(path, source))
+}

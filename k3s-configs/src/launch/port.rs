@@ -1,0 +1,104 @@
+//! Ports for a control plane on 127.0.0.1.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use rand::Rng as _;
+
+use super::error::LaunchError;
+use super::find::ControlPlaneKind;
+
+/// Outside the range from which Linux takes the ports of outgoing connections (it begins at
+/// 32768), so that a port found free is still free a moment later.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+const TRIES: usize = 100;
+
+/// Where a run leaves its port for the next: K3s breaks when the port of an existing server
+/// changes (its own kubeconfigs keep the old one), and so do kubeconfigs that were handed out.
+const FILE: &str = "port";
+
+/// How many ports in a row it needs: K3s's API server listens on the port after the public one,
+/// its agent's load balancer takes a third.
+const fn width(kind: ControlPlaneKind) -> u16 {
+    match kind {
+        ControlPlaneKind::K3s => 3,
+        ControlPlaneKind::Modules => 1,
+    }
+}
+
+/// The port that was asked for, else that of an earlier run, else a free one.
+pub(super) fn choose(
+    dir: &Path,
+    wanted: Option<u16>,
+    kind: ControlPlaneKind,
+) -> Result<u16, LaunchError> {
+    let file = dir.join(FILE);
+    let earlier = || std::fs::read_to_string(&file).ok()?.trim().parse().ok();
+    let port = match wanted.or_else(earlier) {
+        Some(port) if all_free(port, width(kind)) => port,
+        Some(port) => return Err(LaunchError::PortTaken { port }),
+        None => free(width(kind))?,
+    };
+    std::fs::write(&file, format!("{port}\n"))
+        .map_err(|source| LaunchError::file(&file, source))?;
+    Ok(port)
+}
+
+fn free(width: u16) -> Result<u16, LaunchError> {
+    let mut random = rand::rng();
+    (0..TRIES)
+        .map(|_| random.random_range(FIRST..LAST))
+        .find(|port| all_free(*port, width))
+        .ok_or(LaunchError::NoPort {
+            first: FIRST,
+            last: LAST,
+        })
+}
+
+fn all_free(port: u16, width: u16) -> bool {
+    (0..width).all(|offset| {
+        port.checked_add(offset)
+            .is_some_and(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_on_the_folder_takes_the_same_port() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = choose(dir.path(), None, ControlPlaneKind::K3s).unwrap();
+        assert_eq!(
+            choose(dir.path(), None, ControlPlaneKind::K3s).unwrap(),
+            port
+        );
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_and_is_taken_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(matches!(
+            choose(dir.path(), Some(port), ControlPlaneKind::Modules),
+            Err(LaunchError::PortTaken { port: refused }) if refused == port
+        ));
+    }
+
+    #[test]
+    fn k3s_needs_the_ports_after_its_own_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = choose(dir.path(), None, ControlPlaneKind::K3s).unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).unwrap();
+        assert!(choose(dir.path(), None, ControlPlaneKind::K3s).is_err());
+        assert!(choose(dir.path(), None, ControlPlaneKind::Modules).is_ok());
+    }
+
+    #[test]
+    fn the_highest_port_has_none_after_it() {
+        assert!(!all_free(u16::MAX, 2));
+    }
+}

@@ -1,0 +1,132 @@
+//! All files of one set of settings, and what each line of them is for.
+
+use std::path::PathBuf;
+
+use crate::arguments::{File, arguments};
+use crate::settings::{RenderError, Settings};
+use crate::{admission, authorization, k3s_config, systemd, webhook_kubeconfig};
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedFile {
+    /// Where it goes, below the output folder.
+    pub path: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its text.
+    pub contents: String,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+/// One setting of a rendered file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Explained {
+    /// The file, below the output folder.
+    pub file: PathBuf,
+    /// The flag or argument.
+    pub setting: String,
+    /// Its value.
+    pub value: String,
+    /// What it is for.
+    pub why: &'static str,
+}
+
+/// Renders every file. They are right for `settings.output_dir` alone: they name each other.
+pub fn render(settings: &Settings) -> Result<Vec<RenderedFile>, RenderError> {
+    settings.validate()?;
+    // Serialising maps, lists and texts of ours into a string has no way to fail; if it ever had,
+    // no file is better than an empty one.
+    let yaml = |file: File, result: Result<String, serde_yaml_ng::Error>| {
+        result.map_err(|error| RenderError::Unprintable {
+            setting: file.relative(),
+            value: error.to_string(),
+        })
+    };
+    let rendered = |file: File, mode, contents, purpose| RenderedFile {
+        path: file.relative().into(),
+        mode,
+        contents,
+        purpose,
+    };
+    let mut files = vec![
+        rendered(
+            File::K3sDropIn,
+            0o644,
+            k3s_config::render(settings),
+            "K3s's configuration, beside the operator's own",
+        ),
+        rendered(
+            File::AuthenticationKubeconfig,
+            0o600,
+            yaml(
+                File::AuthenticationKubeconfig,
+                webhook_kubeconfig::render(settings, &settings.authenticate_url),
+            )?,
+            "where the API server sends TokenReviews",
+        ),
+        rendered(
+            File::AuthorizationKubeconfig,
+            0o600,
+            yaml(
+                File::AuthorizationKubeconfig,
+                webhook_kubeconfig::render(settings, &settings.authorize_url),
+            )?,
+            "where the API server sends SubjectAccessReviews",
+        ),
+        rendered(
+            File::Authorization,
+            0o644,
+            yaml(File::Authorization, authorization::render(settings))?,
+            "who is asked in which order, and what an outage means",
+        ),
+        rendered(
+            File::Admission,
+            0o644,
+            yaml(File::Admission, admission::render())?,
+            "what pods may be where their namespace says nothing",
+        ),
+    ];
+    if let Some(units) = &settings.systemd {
+        files.push(rendered(
+            File::Unit,
+            0o644,
+            systemd::service(units),
+            "the webhooks' service; goes to /etc/systemd/system/",
+        ));
+        files.push(rendered(
+            File::K3sUnitDropIn,
+            0o644,
+            systemd::k3s_drop_in(),
+            "K3s's start after them; goes to /etc/systemd/system/k3s.service.d/",
+        ));
+    }
+    Ok(files)
+}
+
+/// What K3s is told, line by line, and why.
+pub fn explain(settings: &Settings) -> Result<Vec<Explained>, RenderError> {
+    settings.validate()?;
+    let file = PathBuf::from(File::K3sDropIn.relative());
+    let arguments = arguments(settings).into_iter().map(|argument| Explained {
+        file: file.clone(),
+        setting: format!("kube-apiserver-arg {}", argument.name),
+        value: argument.value,
+        why: argument.why,
+    });
+    let flags = k3s_config::flags(settings)
+        .into_iter()
+        .map(|flag| Explained {
+            file: file.clone(),
+            setting: flag.name.to_owned(),
+            value: flag.value.trim_matches('"').to_owned(),
+            why: flag.why,
+        });
+    let disabled = k3s_config::disabled(settings).map(|component| Explained {
+        file: file.clone(),
+        setting: "disable".to_owned(),
+        value: component.label().to_owned(),
+        why: "its pods would run on strangers' nodes",
+    });
+    Ok(arguments.chain(flags).chain(disabled).collect())
+}
