@@ -123,7 +123,7 @@ impl WalletKey {
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
         match parse_entry(text)? {
-            Entry::Ed25519(key) => Some(key),
+            Entry::Ed25519(key) => Some(*key),
             Entry::Other => None,
         }
     }
@@ -151,7 +151,7 @@ impl fmt::Debug for WalletKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WalletKey")
             .field("address", &self.address)
-            .field("secret", &format_args!("[redacted]"))
+            .field("key", &format_args!("[redacted]"))
             .finish()
     }
 }
@@ -171,7 +171,7 @@ impl Keystore {
         let mut others = 0;
         for (position, text) in read_entries(path)?.iter().enumerate() {
             match parse_entry(text).ok_or(KeystoreError::Entry { position })? {
-                Entry::Ed25519(key) => keys.push(key),
+                Entry::Ed25519(key) => keys.push(*key),
                 Entry::Other => others += 1,
             }
         }
@@ -278,7 +278,7 @@ impl ClientConfig {
 }
 
 enum Entry {
-    Ed25519(WalletKey),
+    Ed25519(Box<WalletKey>),
     Other,
 }
 
@@ -288,7 +288,7 @@ fn parse_entry(text: &str) -> Option<Entry> {
     // All three schemes of the format have secrets of 32 bytes.
     let secret: &[u8; SECRET_BYTES] = secret.try_into().ok()?;
     Some(if *scheme == ED25519 {
-        Entry::Ed25519(WalletKey::from_secret(secret))
+        Entry::Ed25519(Box::new(WalletKey::from_secret(secret)))
     } else {
         Entry::Other
     })

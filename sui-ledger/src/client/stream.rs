@@ -93,7 +93,7 @@ impl FrameStream {
         self.head
     }
 
-    fn frame(&self, message: SubscribeCheckpointsResponse) -> Result<Frame, LedgerError> {
+    fn frame(&self, message: &SubscribeCheckpointsResponse) -> Result<Frame, LedgerError> {
         let frame = self
             .decoder
             .frame(message.checkpoint.as_ref().ok_or(AnswerError::Empty)?)?;
@@ -117,7 +117,7 @@ impl Stream for FrameStream {
             return Poll::Ready(None);
         }
         let item = match Pin::new(&mut self.inner).poll_next(context) {
-            Poll::Ready(Some(Ok(message))) => Some(self.frame(message)),
+            Poll::Ready(Some(Ok(message))) => Some(self.frame(&message)),
             Poll::Ready(Some(Err(status))) => {
                 Some(Err(LedgerError::from_status(status, self.deadline)))
             }
