@@ -188,8 +188,7 @@ mod tests {
         let value = parsed(&settings);
         assert!(
             texts(&value["kube-apiserver-arg+"])
-                .iter()
-                .any(|item| *item == "authorization-config=/a b: #c\"/k3s-daas/authorization.yaml")
+                .contains(&"authorization-config=/a b: #c\"/k3s-daas/authorization.yaml")
         );
     }
 }

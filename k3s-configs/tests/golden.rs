@@ -2,6 +2,12 @@
 //!
 //! `UPDATE_RENDERED=1 cargo test -p k3s-configs --test golden` writes them anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+const WEBHOOK: AuthorizerType = AuthorizerType::Webhook;
+
 fn parsed(settings: &Settings) -> AuthorizationConfiguration {
     serde_yaml_ng::from_str(&render(settings).unwrap()).unwrap()
 }
@@ -32,13 +34,21 @@ fn asks_us_before_node_and_rbac_and_keeps_both() {
         .iter()
         .map(|entry| &entry.kind)
         .collect();
-    use AuthorizerType::{Node, Rbac, Webhook};
-    assert_eq!(order, [&Webhook, &Webhook, &Webhook, &Node, &Rbac]);
+    assert_eq!(
+        order,
+        [
+            &WEBHOOK,
+            &WEBHOOK,
+            &WEBHOOK,
+            &AuthorizerType::Node,
+            &AuthorizerType::Rbac
+        ]
+    );
     // Only webhooks have the webhook's fields, and all of them do.
     for entry in &configuration.authorizers {
         assert_eq!(
             entry.webhook.is_some(),
-            entry.kind == Webhook,
+            entry.kind == WEBHOOK,
             "{}",
             entry.name
         );

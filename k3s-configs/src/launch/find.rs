@@ -71,28 +71,24 @@ pub struct Search {
     pub path: Option<OsString>,
     /// A K3s release that the caller downloaded and checked.
     pub downloaded: Option<PathBuf>,
-    /// What `tests/control-plane/build.sh` printed.
+    /// What `tests/control-plane/build.sh` printed. `$K3S_DAAS_CONTROL_PLANE`.
     pub built: Option<PathBuf>,
 }
 
 impl Search {
-    /// `$K3S_BIN` and `$PATH` of this process.
+    /// The variables of this process. An empty one counts as absent.
     pub fn from_environment() -> Self {
+        let file = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         Self {
-            k3s_bin: std::env::var_os("K3S_BIN")
-                .filter(|bin| !bin.is_empty())
-                .map(PathBuf::from),
+            k3s_bin: file("K3S_BIN"),
             path: std::env::var_os("PATH"),
             downloaded: None,
-            built: None,
+            built: file("K3S_DAAS_CONTROL_PLANE"),
         }
-    }
-
-    /// The same, and a built one.
-    #[must_use]
-    pub fn with_built(mut self, built: Option<PathBuf>) -> Self {
-        self.built = built;
-        self
     }
 
     fn on_path(&self, program: &str) -> Option<PathBuf> {
@@ -182,8 +178,8 @@ mod tests {
             path
         }
 
-        fn path(&self) -> Option<OsString> {
-            Some(self.0.path().as_os_str().to_owned())
+        fn path(&self) -> OsString {
+            self.0.path().as_os_str().to_owned()
         }
     }
 
@@ -196,7 +192,7 @@ mod tests {
         let built = other.executable("control-plane");
         let mut search = Search {
             k3s_bin: Some(named.clone()),
-            path: folder.path(),
+            path: Some(folder.path()),
             downloaded: Some(downloaded.clone()),
             built: Some(built.clone()),
         };
@@ -210,7 +206,7 @@ mod tests {
         );
         search.k3s_bin = None;
         assert_eq!(found(&search), (ControlPlaneKind::K3s, k3s, FoundBy::Path));
-        search.path = other.path();
+        search.path = Some(other.path());
         assert_eq!(
             found(&search),
             (ControlPlaneKind::K3s, downloaded, FoundBy::Downloaded)
@@ -233,7 +229,7 @@ mod tests {
         folder.executable("k3s");
         let search = Search {
             k3s_bin: Some(folder.0.path().join("no-such-file")),
-            path: folder.path(),
+            path: Some(folder.path()),
             ..Search::default()
         };
         assert!(matches!(
@@ -247,7 +243,7 @@ mod tests {
         let folder = Folder::new();
         std::fs::write(folder.0.path().join("k3s"), "text").unwrap();
         let search = Search {
-            path: folder.path(),
+            path: Some(folder.path()),
             ..Search::default()
         };
         assert!(matches!(
@@ -262,7 +258,7 @@ mod tests {
         let kubectl = folder.executable("kubectl");
         let k3s = folder.executable("k3s");
         let search = Search {
-            path: folder.path(),
+            path: Some(folder.path()),
             ..Search::default()
         };
         let binary = find_control_plane(&search).unwrap();

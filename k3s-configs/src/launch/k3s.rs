@@ -74,7 +74,10 @@ pub(super) fn plan(
             command.env_remove(name);
         }
     }
+    let home = dir.join("home");
+    super::make_private_dir(&home)?;
     command
+        .env("HOME", &home)
         .args(["-c", GUARD, "k3s-guard"])
         .arg(&binary.path)
         .arg("server")
@@ -84,6 +87,10 @@ pub(super) fn plan(
         .args([
             "--write-kubeconfig-mode=0600",
             "--disable-agent",
+            // With no agent this makes no namespaces; it keeps the node password and the link to
+            // the kubeconfig out of /etc/rancher, where they may be another server's, and so no
+            // root is needed.
+            "--rootless",
             "--bind-address=127.0.0.1",
             // K3s publishes no loopback address for the service `kubernetes`, and looks for
             // another on the interfaces, of which a machine without network has none.
