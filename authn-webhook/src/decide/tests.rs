@@ -1,0 +1,170 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use seal::{Address, ElevatedOwners, Mist, ObjectId, SealStatus};
+
+use super::*;
+use crate::policy::Audiences;
+
+fn policy(elevated: ElevatedOwners) -> Policy {
+    Policy {
+        audiences: Audiences::default(),
+        elevated,
+    }
+}
+
+fn record(stake: u64, status: SealStatus) -> SealRecord {
+    SealRecord {
+        seq: 1,
+        seal_id: ObjectId::from_bytes([1; 32]),
+        owner: Address::from_bytes([2; 32]),
+        stake: Mist(stake),
+        restore_at: Mist(0),
+        node_id: None,
+        namespace_wish: Some("kube-system".to_owned()),
+        issued_at: UnixMillis(0),
+        expires_at: UnixMillis(1_000),
+        unbonding_ends_at: UnixMillis(0),
+        status,
+        slashed_total: Mist(0),
+        last_slashed_at: UnixMillis(0),
+        generation: 0,
+    }
+}
+
+fn facts(record: Option<SealRecord>) -> Facts {
+    Facts {
+        hash: CredentialHash::from_bytes([3; 32]),
+        record: record.map(Arc::new),
+        now: UnixMillis(999),
+        thresholds: Thresholds::default(),
+    }
+}
+
+fn tier_of(verdict: Verdict) -> Option<Tier> {
+    match verdict {
+        Verdict::Accept(holder) => Some(holder.tier),
+        Verdict::Refuse(_) | Verdict::Undecided(_) => None,
+    }
+}
+
+#[test]
+fn every_refusal_is_listed_once_under_a_name_of_its_own() {
+    let labels: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.label()).collect();
+    assert_eq!(labels.len(), Refusal::ALL.len());
+    for why in Unusable::ALL {
+        assert!(Refusal::ALL.contains(&Refusal::Unusable(why)));
+    }
+}
+
+#[test]
+fn an_unknown_hash_is_refused() {
+    let verdict = decide(&policy(ElevatedOwners::Any), facts(None));
+    assert_eq!(verdict, Verdict::Refuse(Refusal::Unknown));
+}
+
+#[test]
+fn each_state_but_active_is_refused_for_its_own_reason() {
+    for (status, why) in [
+        (SealStatus::Unbonding, Unusable::Unbonding),
+        (SealStatus::Slashed, Unusable::Slashed),
+        (SealStatus::Revoked, Unusable::Revoked),
+        (SealStatus::Retired, Unusable::Retired),
+    ] {
+        let verdict = decide(
+            &policy(ElevatedOwners::Any),
+            facts(Some(record(10_000_000_000, status))),
+        );
+        assert_eq!(verdict, Verdict::Refuse(Refusal::Unusable(why)));
+    }
+}
+
+#[test]
+fn refuses_a_seal_at_the_instant_it_expires() {
+    let at = |now| {
+        let facts = Facts {
+            now: UnixMillis(now),
+            ..facts(Some(record(2_000_000_000, SealStatus::Active)))
+        };
+        decide(&policy(ElevatedOwners::Any), facts)
+    };
+    assert_eq!(tier_of(at(999)), Some(Tier::Developer));
+    assert_eq!(
+        at(1_000),
+        Verdict::Refuse(Refusal::Unusable(Unusable::Expired))
+    );
+}
+
+#[test]
+fn refuses_a_stake_below_the_pools_own_threshold() {
+    let raised = Thresholds {
+        viewer: Mist(2_000_000_001),
+        developer: Mist(3_000_000_000),
+        ..Thresholds::default()
+    };
+    let facts = Facts {
+        thresholds: raised,
+        ..facts(Some(record(2_000_000_000, SealStatus::Active)))
+    };
+    assert_eq!(
+        decide(&policy(ElevatedOwners::Any), facts),
+        Verdict::Refuse(Refusal::Unusable(Unusable::StakeTooLow))
+    );
+}
+
+#[test]
+fn admin_and_super_are_for_whom_the_operator_chose() {
+    let owner = Address::from_bytes([2; 32]);
+    let other = Address::from_bytes([9; 32]);
+    for (stake, tier) in [
+        (500_000_000, Tier::Viewer),
+        (2_000_000_000, Tier::Developer),
+        (5_000_000_000, Tier::Admin),
+        (10_000_000_000, Tier::Super),
+    ] {
+        let decided = |elevated| {
+            tier_of(decide(
+                &policy(elevated),
+                facts(Some(record(stake, SealStatus::Active))),
+            ))
+        };
+        assert_eq!(decided(ElevatedOwners::Any), Some(tier));
+        assert_eq!(decided(ElevatedOwners::only([owner]).unwrap()), Some(tier));
+        let capped = Some(tier.min(Tier::Developer));
+        assert_eq!(decided(ElevatedOwners::None), capped);
+        assert_eq!(decided(ElevatedOwners::only([other]).unwrap()), capped);
+    }
+}
+
+proptest! {
+    #[test]
+    fn more_stake_and_less_time_never_turn_a_yes_into_a_no(
+        stake: u64, more: u64, now in 0u64..2_000, earlier in 0u64..2_000,
+    ) {
+        let decided = |stake, now| {
+            let facts = Facts {
+                now: UnixMillis(now),
+                ..facts(Some(record(stake, SealStatus::Active)))
+            };
+            tier_of(decide(&policy(ElevatedOwners::Any), facts))
+        };
+        let (less, more) = (stake.min(more), stake.max(more));
+        let (earlier, later) = (now.min(earlier), now.max(earlier));
+        prop_assert!(decided(less, later) <= decided(more, later));
+        prop_assert!(decided(less, later) <= decided(less, earlier));
+    }
+
+    #[test]
+    fn nobody_is_accepted_without_an_active_unexpired_record(
+        stake: u64, status in 0u8..5, now: u64, expires_at: u64,
+    ) {
+        let status = SealStatus::from_chain(status).unwrap();
+        let record = SealRecord { expires_at: UnixMillis(expires_at), ..record(stake, status) };
+        let facts = Facts { now: UnixMillis(now), ..facts(Some(record)) };
+        let accepted = tier_of(decide(&policy(ElevatedOwners::Any), facts)).is_some();
+        prop_assert_eq!(
+            accepted,
+            status == SealStatus::Active && now < expires_at && stake >= 500_000_000
+        );
+    }
+}

@@ -1,0 +1,241 @@
+//! A holder's first namespace, made when a seal of developer or more first comes.
+//!
+//! The namespace is a convenience of the first request, not a condition of
+//! authentication: whoever is who they are stays so while a namespace can't be made.
+//! So a review waits for it a bounded time and succeeds either way; after a failure
+//! the next review but a few seconds later tries again. Nothing is granted by a
+//! missing namespace: what the holder may do in it is the authorizer's decision.
+//!
+//! Shape:  attempts for one owner and tier are one; what was made is remembered, in a
+//!         bounded cache and for a bounded time, since a namespace may be deleted.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::error::Error;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use seal::{Address, Tier};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::metrics::AuthnMetrics;
+
+/// One attempt may take this long in all.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// After a failure, and while a slow attempt goes on, no review waits again for this long.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long it is believed that a namespace is there.
+const REMEMBERED: Duration = Duration::from_mins(10);
+/// Owners remembered; about 100 bytes each.
+const MAX_REMEMBERED: u64 = 100_000;
+/// Attempts at once: an API server that answers slowly must not collect tasks here.
+const MAX_RUNNING: usize = 64;
+
+/// Makes namespaces. Implemented where there is a client of the API server.
+pub trait HomeNamespace: Send + Sync + 'static {
+    /// Makes sure that the owner's first namespace is there, with all that belongs to
+    /// it for this tier. Asked again now and then: what is there already is a success.
+    fn ensure(
+        &self,
+        owner: &Address,
+        tier: Tier,
+    ) -> impl Future<Output = Result<(), HomeNamespaceError>> + Send;
+}
+
+/// Why a namespace is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeNamespaceError {
+    /// A namespace of that name exists and is not this owner's. It is left alone.
+    #[error("a namespace of that name belongs to somebody else")]
+    Taken,
+    /// The API server refused or could not be reached. May be tried again.
+    #[error("the API server did not make the namespace")]
+    Api(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Makes none: for a server that has no client of the API server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHomeNamespace;
+
+impl HomeNamespace for NoHomeNamespace {
+    async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
+        Ok(())
+    }
+}
+
+/// How an attempt ended. A closed set: metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Attempt {
+    /// It is there.
+    Ready,
+    /// Somebody else has the name.
+    Taken,
+    /// The API server failed.
+    Failed,
+    /// The API server took too long.
+    TimedOut,
+    /// Too many attempts run already.
+    Busy,
+}
+
+impl Attempt {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ready,
+        Self::Taken,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Busy,
+    ];
+
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Taken => "taken",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// The tier is part of it, since quotas go by tier.
+type Key = (Address, Tier);
+
+/// Remembers, coalesces and bounds attempts.
+#[derive(Debug)]
+pub(crate) struct HomeNamespaces<H> {
+    shared: Arc<Shared<H>>,
+    /// Ends the attempts together with the last review.
+    _stop: DropGuard,
+    stopped: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    maker: H,
+    ready: Cache<Key, ()>,
+    paused: Cache<Key, ()>,
+    /// One entry a running attempt; its channel closes when the attempt ends.
+    running: Mutex<HashMap<Key, watch::Receiver<()>>>,
+    metrics: AuthnMetrics,
+}
+
+impl<H: HomeNamespace> HomeNamespaces<H> {
+    pub(crate) fn new(maker: H, metrics: AuthnMetrics) -> Self {
+        let cache = |lifetime| {
+            Cache::builder()
+                .max_capacity(MAX_REMEMBERED)
+                .time_to_live(lifetime)
+                .build()
+        };
+        let stopped = CancellationToken::new();
+        Self {
+            shared: Arc::new(Shared {
+                maker,
+                ready: cache(REMEMBERED),
+                paused: cache(PAUSE),
+                running: Mutex::default(),
+                metrics,
+            }),
+            _stop: stopped.clone().drop_guard(),
+            stopped,
+        }
+    }
+
+    /// Makes sure of the namespace, or gives up after `patience`.
+    pub(crate) async fn ensure(&self, owner: Address, tier: Tier, patience: Duration) {
+        let key = (owner, tier);
+        if self.shared.ready.contains_key(&key) || self.shared.paused.contains_key(&key) {
+            return;
+        }
+        let Some(mut ended) = self.attempt(key) else {
+            return;
+        };
+        // An error is what an ended attempt looks like from here.
+        let waited = tokio::time::timeout(patience, ended.changed()).await;
+        if waited.is_err() {
+            self.shared.paused.insert(key, ());
+        }
+    }
+
+    /// Joins the attempt that runs for this key, or starts one; none if too many run.
+    fn attempt(&self, key: Key) -> Option<watch::Receiver<()>> {
+        let mut running = self.shared.running();
+        let full = running.len() >= MAX_RUNNING;
+        let slot = match running.entry(key) {
+            Entry::Occupied(entry) => return Some(entry.get().clone()),
+            Entry::Vacant(slot) => slot,
+        };
+        if full {
+            drop(running);
+            self.shared.metrics.home_namespace(Attempt::Busy);
+            return None;
+        }
+        let (sender, ended) = watch::channel(());
+        slot.insert(ended.clone());
+        drop(running);
+        let guard = Running {
+            shared: Arc::clone(&self.shared),
+            key,
+            _ended: sender,
+        };
+        let stopped = self.stopped.clone();
+        tokio::spawn(async move {
+            stopped
+                .run_until_cancelled_owned(guard.shared.make(guard.key))
+                .await;
+        });
+        Some(ended)
+    }
+}
+
+impl<H: HomeNamespace> Shared<H> {
+    async fn make(&self, key: Key) {
+        let (owner, tier) = key;
+        let made = tokio::time::timeout(ATTEMPT, self.maker.ensure(&owner, tier)).await;
+        let (attempt, error) = match made {
+            Ok(Ok(())) => (Attempt::Ready, None),
+            Ok(Err(error @ HomeNamespaceError::Taken)) => (Attempt::Taken, Some(error)),
+            Ok(Err(error @ HomeNamespaceError::Api(_))) => (Attempt::Failed, Some(error)),
+            Err(_elapsed) => (Attempt::TimedOut, None),
+        };
+        self.metrics.home_namespace(attempt);
+        if attempt == Attempt::Ready {
+            self.ready.insert(key, ());
+            return;
+        }
+        self.paused.insert(key, ());
+        tracing::warn!(
+            namespace = seal::identity::home_namespace(&owner),
+            outcome = attempt.label(),
+            error = error.as_ref().map(|error| error as &(dyn Error + 'static)),
+            "a holder's namespace was not made"
+        );
+    }
+}
+
+impl<H> Shared<H> {
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<()>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a running attempt off the list however it ends.
+struct Running<H> {
+    shared: Arc<Shared<H>>,
+    key: Key,
+    _ended: watch::Sender<()>,
+}
+
+impl<H> Drop for Running<H> {
+    fn drop(&mut self) {
+        self.shared.running().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

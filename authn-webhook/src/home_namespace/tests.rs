@@ -1,0 +1,159 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Makes a namespace for each permit; counts how often it was asked.
+#[derive(Debug, Clone)]
+struct Maker {
+    asked: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+    fails: bool,
+}
+
+impl Maker {
+    fn new(fails: bool) -> Self {
+        Self {
+            asked: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+            fails,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl HomeNamespace for Maker {
+    async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        if self.fails {
+            Err(HomeNamespaceError::Taken)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn owner(n: u8) -> Address {
+    Address::from_bytes([n; 32])
+}
+
+fn homes(maker: &Maker) -> (HomeNamespaces<Maker>, Registry) {
+    let mut registry = Registry::default();
+    let metrics = AuthnMetrics::register(&mut registry);
+    (HomeNamespaces::new(maker.clone(), metrics), registry)
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn is_made_once_for_all_who_ask_and_then_remembered() {
+    let maker = Maker::new(false);
+    let (homes, registry) = homes(&maker);
+    let asking = futures::future::join_all(
+        (0..100).map(|_| homes.ensure(owner(1), Tier::Developer, PATIENCE)),
+    );
+    let opening = async {
+        while maker.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        maker.gate.add_permits(1);
+    };
+    tokio::join!(asking, opening);
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert_eq!(maker.asked(), 1);
+    maker.gate.add_permits(2);
+    homes.ensure(owner(1), Tier::Admin, PATIENCE).await;
+    homes.ensure(owner(2), Tier::Developer, PATIENCE).await;
+    assert_eq!(
+        maker.asked(),
+        3,
+        "another tier and another owner are asked for"
+    );
+    assert!(text(&registry).contains("k3s_daas_authn_home_namespaces_total{outcome=\"ready\"} 3"));
+    assert!(homes.shared.running().is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_one_holds_a_review_up_no_longer_than_its_patience_and_only_once() {
+    let maker = Maker::new(false);
+    let (homes, _registry) = homes(&maker);
+    let began = Instant::now();
+    homes
+        .ensure(owner(1), Tier::Developer, Duration::from_millis(30))
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    homes
+        .ensure(owner(1), Tier::Developer, Duration::from_mins(1))
+        .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "the second did not wait"
+    );
+    assert_eq!(maker.asked(), 1, "it goes on in the background");
+    maker.gate.add_permits(1);
+    while !homes
+        .shared
+        .ready
+        .contains_key(&(owner(1), Tier::Developer))
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_and_not_tried_again_at_once() {
+    let maker = Maker::new(true);
+    maker.gate.add_permits(10);
+    let (homes, registry) = homes(&maker);
+    for _ in 0..3 {
+        homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    }
+    assert_eq!(maker.asked(), 1);
+    assert!(text(&registry).contains("{outcome=\"taken\"} 1"));
+    homes.shared.paused.invalidate_all();
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert_eq!(maker.asked(), 2, "but later");
+}
+
+#[tokio::test]
+async fn no_more_attempts_run_than_allowed() {
+    let maker = Maker::new(false);
+    let (homes, registry) = homes(&maker);
+    for n in 0..=u8::try_from(MAX_RUNNING).unwrap() {
+        homes
+            .ensure(owner(n), Tier::Developer, Duration::ZERO)
+            .await;
+    }
+    assert_eq!(homes.shared.running().len(), MAX_RUNNING);
+    assert!(text(&registry).contains("{outcome=\"busy\"} 1"));
+}
+
+#[tokio::test]
+async fn attempts_end_together_with_the_service() {
+    let maker = Maker::new(false);
+    let (homes, _registry) = homes(&maker);
+    homes
+        .ensure(owner(1), Tier::Developer, Duration::ZERO)
+        .await;
+    let shared = Arc::clone(&homes.shared);
+    drop(homes);
+    let began = Instant::now();
+    while !shared.running().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}

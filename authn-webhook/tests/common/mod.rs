@@ -1,0 +1,287 @@
+//! A directory and a namespace maker in memory, and the router around them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)]
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use authn_webhook::{
+    Audiences, Authn, AuthnMetrics, HomeNamespace, HomeNamespaceError, Policy, router,
+};
+use axum::Router;
+use axum::body::Body;
+use prometheus_client::registry::Registry;
+use seal::{
+    Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
+    SealStatus, Thresholds, Tier, UnixMillis,
+};
+use sui_ledger::directory::{End, SealDirectory, Unavailable};
+use tower::ServiceExt;
+use webhook_server::{GroupLimits, RouteGroup, ServerMetrics};
+
+pub const SEAL: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+pub const JOIN: &str = "xh5g4g.98bigncycpcjpj15";
+pub const HASH: &str = "a0059ad2a65d3c11ea4140fee3e7f0edd58653c361217eb3c94116f56c3c242d";
+pub const NOW: u64 = 1_790_000_000_000;
+
+pub trait Ask {
+    fn parse_hash(&self) -> CredentialHash;
+}
+
+impl Ask for str {
+    fn parse_hash(&self) -> CredentialHash {
+        CredentialHash::parse(self).unwrap()
+    }
+}
+
+pub fn record() -> SealRecord {
+    SealRecord {
+        seq: 1,
+        seal_id: ObjectId::from_bytes([1; 32]),
+        owner: Address::from_bytes([2; 32]),
+        stake: Mist(2_000_000_000),
+        restore_at: Mist(0),
+        node_id: None,
+        namespace_wish: None,
+        issued_at: UnixMillis(0),
+        expires_at: UnixMillis(NOW + 1),
+        unbonding_ends_at: UnixMillis(0),
+        status: SealStatus::Active,
+        slashed_total: Mist(0),
+        last_slashed_at: UnixMillis(0),
+        generation: 0,
+    }
+}
+
+pub fn review(token: &str, audiences: Option<&[&str]>) -> String {
+    let mut spec = serde_json::json!({ "token": token });
+    if let Some(audiences) = audiences {
+        spec["audiences"] = audiences.into();
+    }
+    serde_json::json!({
+        "kind": "TokenReview",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"creationTimestamp": null},
+        "spec": spec,
+        "status": {"user": {}},
+    })
+    .to_string()
+}
+
+pub fn body(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+#[derive(Debug, Default)]
+pub struct FakeDirectory {
+    records: Mutex<HashMap<CredentialHash, Arc<SealRecord>>>,
+    unavailable: Mutex<Option<Unavailable>>,
+    hangs: AtomicBool,
+    asked: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+impl FakeDirectory {
+    pub fn put(&self, hash: CredentialHash, record: SealRecord) {
+        self.records.lock().unwrap().insert(hash, Arc::new(record));
+    }
+
+    pub fn fail(&self, cause: Option<Unavailable>) {
+        *self.unavailable.lock().unwrap() = cause;
+    }
+
+    pub fn hang_on_unknown(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl SealDirectory for FakeDirectory {
+    async fn seal(&self, hash: CredentialHash) -> Result<Option<Arc<SealRecord>>, Unavailable> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some(cause) = *self.unavailable.lock().unwrap() {
+            return Err(cause);
+        }
+        let found = self.records.lock().unwrap().get(&hash).cloned();
+        if found.is_none() && self.hangs.load(Ordering::SeqCst) {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _waiting = Waiting(&self.waiting);
+            std::future::pending::<()>().await;
+        }
+        Ok(found)
+    }
+
+    async fn claim(&self, _name: &NodeName) -> Result<Option<NodeClaim>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn owner_seals(&self, _owner: Address) -> Result<Arc<[CredentialHash]>, Unavailable> {
+        Ok(Arc::from([]))
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(NOW)
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Thresholds::default()
+    }
+
+    fn last_known_end(&self, _hash: &CredentialHash) -> Option<End> {
+        None
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct FakeHome {
+    asked: Arc<AtomicUsize>,
+    fails: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
+}
+
+impl FakeHome {
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub fn fails(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    pub fn hang(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
+    }
+}
+
+impl HomeNamespace for FakeHome {
+    async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(HomeNamespaceError::Api(io::Error::other("no").into()));
+        }
+        Ok(())
+    }
+}
+
+pub struct Answer {
+    pub code: u16,
+    pub body: serde_json::Value,
+}
+
+pub struct World {
+    pub directory: Arc<FakeDirectory>,
+    pub home: FakeHome,
+    registry: Registry,
+    router: Router,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let directory = Arc::new(FakeDirectory::default());
+        let home = FakeHome::default();
+        let mut registry = Registry::default();
+        let policy = Policy {
+            audiences: Audiences::default(),
+            elevated: ElevatedOwners::Any,
+        };
+        let metrics = AuthnMetrics::register(&mut registry);
+        let authn = Authn::new(Arc::clone(&directory), policy, home.clone(), metrics);
+        let server = ServerMetrics::register(&mut registry);
+        let group = RouteGroup::new("authn", GroupLimits::reviews(), &server);
+        Self {
+            directory,
+            home,
+            registry,
+            router: group.wrap(router(Arc::new(authn))),
+        }
+    }
+
+    pub async fn ask(&self, text: String) -> Answer {
+        self.ask_as("application/json", text.into_bytes()).await
+    }
+
+    pub async fn ask_as(&self, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = http::Request::post("/authenticate")
+            .header("content-type", content_type)
+            .body(Body::from(body))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        Answer {
+            code,
+            body: serde_json::from_slice(&bytes).unwrap(),
+        }
+    }
+
+    pub fn counted(&self, outcome: &str, reason: &str) -> usize {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let series =
+            format!("k3s_daas_authn_reviews_total{{outcome=\"{outcome}\",reason=\"{reason}\"}} ");
+        text.lines()
+            .find_map(|line| line.strip_prefix(&series))
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+}
+
+/// Collects everything that is logged, at the finest level.
+#[derive(Debug, Clone, Default)]
+pub struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    pub fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+        let logs = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(move || logs.clone())
+            .finish()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
