@@ -134,6 +134,8 @@ async fn drive<C, E>(
     let mut idle = pin!(tokio::time::sleep(shared.limits.idle_timeout));
     loop {
         tokio::select! {
+            // The connection first: it is what nearly every wake-up is for.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(error = %error, "connection ended with an error");

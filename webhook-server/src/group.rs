@@ -56,7 +56,7 @@ impl RouteGroup {
         }
     }
 
-    /// Puts the routes that `router` has so far under this group's limits.
+    /// Puts the routes that `router` has so far, at least one, under this group's limits.
     pub fn wrap<S>(&self, router: Router<S>) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,

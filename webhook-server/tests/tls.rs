@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get as get_route;
-use common::{Client, bounded, get, read_one, short_limits, start, until};
+use common::{Client, bounded, connect, get, read_all, read_one, short_limits, start, until};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -148,6 +148,25 @@ async fn an_expired_client_certificate_is_refused() {
         let answer = server.ask(&with(&valid), get("/")).await.unwrap();
         assert!(answer.ends_with("hello"));
         assert!(server.ask(&with(&expired), get("/")).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_past_the_check_of_the_client_certificate() {
+    bounded(async {
+        let server = start(true, short_limits(), |_| hello()).await;
+        // One configuration, so that the client could resume if it were let.
+        let config = server.client_with_certificate().config();
+        for _ in 0..3 {
+            let mut stream = connect(config.clone(), server.serving.address)
+                .await
+                .unwrap();
+            stream.write_all(get("/").as_bytes()).await.unwrap();
+            assert!(read_all(&mut stream).await.unwrap().ends_with("hello"));
+            let kind = stream.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(rustls::HandshakeKind::Full));
+        }
     })
     .await;
 }

@@ -135,7 +135,7 @@ impl Client {
         self
     }
 
-    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+    pub fn config(&self) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(&self.ca).unwrap() {
             roots.add(certificate.unwrap()).unwrap();
@@ -157,11 +157,22 @@ impl Client {
             }
         };
         config.alpn_protocols.clone_from(&self.alpn);
-        let stream = TcpStream::connect(address).await?;
-        TlsConnector::from(Arc::new(config))
-            .connect(ServerName::try_from("localhost").unwrap(), stream)
-            .await
+        Arc::new(config)
     }
+
+    pub async fn connect(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
+        connect(self.config(), address).await
+    }
+}
+
+pub async fn connect(
+    config: Arc<rustls::ClientConfig>,
+    address: SocketAddr,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(config)
+        .connect(ServerName::try_from("localhost").unwrap(), stream)
+        .await
 }
 
 pub fn get(path: &str) -> String {
