@@ -146,3 +146,20 @@ fn never_looks_at_resource_attributes_that_may_be_absent() {
         }
     }
 }
+
+#[test]
+fn matches_on_the_names_that_the_webhooks_give_and_watch() {
+    let user = format!("startsWith('{}')", seal::identity::USER_PREFIX);
+    let account = format!(
+        "startsWith('{}{}')",
+        seal::identity::SERVICE_ACCOUNTS_GROUP_PREFIX,
+        seal::identity::NAMESPACE_PREFIX
+    );
+    assert!(SEAL_USERS.contains(&user));
+    assert!(SEAL_USERS.contains(&account));
+    // One prefix covers every group we give.
+    assert!(seal::identity::GROUP_HOLDERS.starts_with(seal::identity::USER_PREFIX));
+    assert!(seal::identity::GROUP_TIER_PREFIX.starts_with(seal::identity::USER_PREFIX));
+    let node = format!("startsWith('{}')", seal::identity::NODE_USER_PREFIX);
+    assert!(strangers_nodes(&[]).contains(&node));
+}

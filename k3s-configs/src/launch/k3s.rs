@@ -138,3 +138,81 @@ fn clear(dir: &Path) -> Result<(), LaunchError> {
 fn write(path: &Path, contents: &[u8]) -> Result<(), LaunchError> {
     std::fs::write(path, contents).map_err(|source| LaunchError::file(path, source))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Stdio;
+    use std::time::Duration;
+
+    use tokio::process::Child;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A guard whose child writes its id to the file and then waits.
+    async fn guarded(pid_file: &Path) -> (Child, PathBuf) {
+        let script = format!(
+            "echo $$ > {0}.part; mv {0}.part {0}; exec sleep 300",
+            pid_file.display()
+        );
+        let guard = Command::new("/bin/sh")
+            .args(["-c", GUARD, "guard", "/bin/sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        until(|| pid_file.exists()).await;
+        let pid = std::fs::read_to_string(pid_file).unwrap();
+        (guard, Path::new("/proc").join(pid.trim()))
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let poll = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(SOON, poll).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_guard_ends_k3s_and_itself_when_our_end_of_the_pipe_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut guard, child) = guarded(&dir.path().join("pid")).await;
+        assert!(child.exists());
+        drop(guard.stdin.take());
+        let status = tokio::time::timeout(SOON, guard.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!status.success());
+        assert!(!child.exists());
+    }
+
+    #[tokio::test]
+    async fn the_guard_ends_k3s_even_when_its_shell_was_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut guard, child) = guarded(&dir.path().join("pid")).await;
+        let pipe = guard.stdin.take();
+        guard.kill().await.unwrap();
+        assert!(child.exists());
+        drop(pipe);
+        until(|| !child.exists()).await;
+    }
+
+    #[tokio::test]
+    async fn the_guard_passes_the_exit_code_on() {
+        let mut guard = Command::new("/bin/sh")
+            .args(["-c", GUARD, "guard", "/bin/sh", "-c", "exit 7"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = tokio::time::timeout(SOON, guard.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(status.code(), Some(7));
+    }
+}

@@ -49,6 +49,8 @@ pub struct ControlPlane {
     pub admin_kubeconfig: PathBuf,
     /// Where the API server listens.
     pub url: String,
+    /// The Kubernetes version that it says it is.
+    pub version: String,
     /// The CA of its certificate.
     pub ca_pem: String,
     /// The kubectl that goes with it.
@@ -96,6 +98,7 @@ pub(super) fn spawn(
         kind,
         admin_kubeconfig: plan.admin_kubeconfig,
         url: plan.url,
+        version: String::new(),
         ca_pem: String::new(),
         kubectl,
         log: plan.log,
@@ -114,8 +117,12 @@ impl ControlPlane {
     ) -> Result<(), LaunchError> {
         loop {
             self.check()?;
-            let Err(last) = self.answers().await else {
-                break;
+            let last = match self.answers().await {
+                Ok(version) => {
+                    self.version = version;
+                    break;
+                }
+                Err(last) => last,
             };
             if started.elapsed() >= within {
                 let tail = tail(&self.log);
@@ -134,27 +141,37 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Whether each path is answered well; else the last line that kubectl said.
-    async fn answers(&self) -> Result<(), String> {
+    /// The version, once each path is answered well; else the last line that kubectl said.
+    async fn answers(&self) -> Result<String, String> {
         if !self.admin_kubeconfig.exists() {
             return Err("no kubeconfig yet".to_owned());
         }
         for path in READY_PATHS {
-            let mut command = self.kubectl.command(&self.admin_kubeconfig);
-            command.args(["get", "--request-timeout=5s", "--raw", path]);
-            let output = tokio::time::timeout(QUESTION, command.output())
-                .await
-                .map_err(|_| format!("{path}: no answer within {QUESTION:?}"))?
-                .map_err(|error| format!("{}: {error}", self.kubectl))?;
-            if !output.status.success() {
-                let said = String::from_utf8_lossy(&output.stderr);
-                return Err(format!(
-                    "{path}: {}",
-                    said.lines().last().unwrap_or_default()
-                ));
-            }
+            self.get(path).await?;
         }
-        Ok(())
+        let version = self.get("/version").await?;
+        let version: serde_json::Value =
+            serde_json::from_slice(&version).map_err(|error| format!("/version: {error}"))?;
+        version
+            .get("gitVersion")
+            .and_then(serde_json::Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| "/version: no gitVersion".to_owned())
+    }
+
+    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let mut command = self.kubectl.command(&self.admin_kubeconfig);
+        command.args(["get", "--request-timeout=5s", "--raw", path]);
+        let output = tokio::time::timeout(QUESTION, command.output())
+            .await
+            .map_err(|_| format!("{path}: no answer within {QUESTION:?}"))?
+            .map_err(|error| format!("{}: {error}", self.kubectl))?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        Err(format!("{path}: {last}"))
     }
 
     /// Whether it still runs; the error says how it ended.
