@@ -1,0 +1,134 @@
+//! What the webhook runs on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use seal::access::Policy;
+use seal::{CredentialHash, NodeName};
+
+use crate::metrics::AuthzMetrics;
+
+/// How long the directory may take before a review is answered without it: shorter
+/// than the API server's `timeout: 3s`, so that our refusal arrives instead of its timeout.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How much the identities that all machines share may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// What RBAC gives them: flannel, kube-proxy and K3s's network policy controller work.
+    Open,
+    /// Nothing but what a stock agent can't start without.
+    #[default]
+    Strict,
+}
+
+impl Isolation {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Open, Self::Strict];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// The operator's choices.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the tiers may do.
+    pub policy: Policy,
+    /// Nodes of the control plane: they hold no seal. Exact names, dots and all.
+    pub control_plane_nodes: BTreeSet<String>,
+    /// How much shared identities may do.
+    pub isolation: Isolation,
+    /// How long the directory may take.
+    pub deadline: Duration,
+}
+
+impl Settings {
+    /// The strictest settings with this policy.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            control_plane_nodes: BTreeSet::new(),
+            isolation: Isolation::default(),
+            deadline: DEFAULT_DEADLINE,
+        }
+    }
+}
+
+/// The webhook's state: the directory, the namespaces' owners and the settings.
+pub struct App<D, N> {
+    pub(crate) directory: Arc<D>,
+    pub(crate) namespaces: Arc<N>,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: AuthzMetrics,
+    pub(crate) nodes: NodeMemory,
+}
+
+impl<D, N> App<D, N> {
+    /// Puts it together. No I/O.
+    #[must_use]
+    pub fn new(
+        directory: Arc<D>,
+        namespaces: Arc<N>,
+        settings: Settings,
+        metrics: AuthzMetrics,
+    ) -> Self {
+        Self {
+            directory,
+            namespaces,
+            settings,
+            metrics,
+            nodes: NodeMemory::default(),
+        }
+    }
+}
+
+impl<D, N> fmt::Debug for App<D, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which seal each node's name was last seen with: ends are remembered by credential
+/// hash, and an unreachable chain can't say which hash a name has.
+#[derive(Debug, Default)]
+pub(crate) struct NodeMemory(RwLock<HashMap<NodeName, CredentialHash>>);
+
+/// Far above the 1,000 nodes that one control plane is made for; about 1.5 MB.
+const MAX_REMEMBERED_NODES: usize = 10_000;
+
+impl NodeMemory {
+    pub(crate) fn hash(&self, name: &NodeName) -> Option<CredentialHash> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).copied()
+    }
+
+    pub(crate) fn remember(&self, name: &NodeName, hash: CredentialHash) {
+        if self.hash(name) == Some(hash) {
+            return;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // A full memory keeps what it has: names are claimed for good, so they are few.
+        if known.len() < MAX_REMEMBERED_NODES || known.contains_key(name) {
+            known.insert(name.clone(), hash);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The decision: pure, without clock, I/O or logging.
+
+use std::sync::Arc;
+
+use seal::access::{self, Attributes, NamespaceView, Ownership, Place, Policy};
+use seal::{SealRecord, Tier};
+
+use crate::app::{Isolation, Settings};
+use crate::caller::SharedIdentity;
+use crate::gather::{AccountFacts, Clock, Facts, NodeFacts, SealFacts};
+use crate::verdict::{Cause, Pass, Refusal, Verdict};
+
+/// Judges one request.
+pub(crate) fn decide(settings: &Settings, facts: &Facts, request: &Attributes<'_>) -> Verdict {
+    match facts {
+        Facts::Seal(seal) => decide_seal(&settings.policy, seal, request),
+        Facts::Malformed(refusal) => Verdict::Refuse(*refusal),
+        Facts::Account(account) => decide_account(account),
+        Facts::Node(node) => decide_node(node),
+        Facts::ControlPlane => Verdict::Pass(Pass::ControlPlane),
+        Facts::Shared(identity) => decide_shared(settings.isolation, *identity, request),
+        Facts::Other => Verdict::Pass(Pass::NotOurs),
+    }
+}
+
+fn decide_seal(policy: &Policy, facts: &SealFacts, request: &Attributes<'_>) -> Verdict {
+    let record = match &facts.record {
+        Ok(Some(record)) => record,
+        Ok(None) => return Verdict::Refuse(Refusal::SealUnknown),
+        Err(cause) => return Verdict::UndecidedDeny(*cause),
+    };
+    if let Err(refusal) = facts.claimed.verify(record) {
+        return Verdict::Refuse(refusal);
+    }
+    let tier = match usable(record, &facts.clock) {
+        Ok(tier) => policy.elevated_owners.cap(tier, &record.owner),
+        Err(unusable) => return Verdict::Refuse(Refusal::Seal(unusable)),
+    };
+    let place = place(policy, facts, record, request);
+    Verdict::Tier(tier, access::decide(policy, tier, place, request))
+}
+
+fn place(
+    policy: &Policy,
+    facts: &SealFacts,
+    record: &SealRecord,
+    request: &Attributes<'_>,
+) -> Place {
+    match request.namespace() {
+        None => Place::Cluster,
+        Some(name) => {
+            let view = facts.namespace.unwrap_or(NamespaceView::UNKNOWN);
+            Place::Namespace(policy.standing(name, &view, &record.owner))
+        }
+    }
+}
+
+fn decide_account(facts: &AccountFacts) -> Verdict {
+    let owner = match facts.ownership {
+        Ownership::Owned(owner) => owner,
+        Ownership::Unowned => return Verdict::Refuse(Refusal::AccountOwnerless),
+        Ownership::Unknown => return Verdict::UndecidedDeny(Cause::Namespaces),
+    };
+    let mut unread = None;
+    for seal in &facts.seals {
+        match seal {
+            Ok(Some(record)) if record.owner == owner => {
+                if usable(record, &facts.clock).is_ok_and(|tier| tier >= Tier::Developer) {
+                    return Verdict::Pass(Pass::Account);
+                }
+            }
+            Ok(_) => {}
+            Err(cause) => unread = Some(*cause),
+        }
+    }
+    match unread {
+        // What can't be read is not an end, but no yes either.
+        Some(cause) => Verdict::UndecidedDeny(cause),
+        None => Verdict::Refuse(Refusal::AccountOwnerEnded),
+    }
+}
+
+fn decide_node(facts: &NodeFacts) -> Verdict {
+    let undecided = |cause| {
+        if facts.last_known_ended {
+            Verdict::Refuse(Refusal::NodeEnded)
+        } else {
+            Verdict::UndecidedPass(cause)
+        }
+    };
+    let claim = match &facts.claim {
+        Ok(Some(claim)) => claim,
+        Ok(None) => return Verdict::Refuse(Refusal::NodeUnclaimed),
+        Err(cause) => return undecided(*cause),
+    };
+    let record = match &facts.record {
+        Some(Ok(Some(record))) => record,
+        Some(Ok(None)) | None => return Verdict::Refuse(Refusal::NodeMismatch),
+        Some(Err(cause)) => return undecided(*cause),
+    };
+    if record.owner != claim.owner || record.node_id.as_ref() != Some(&facts.name) {
+        return Verdict::Refuse(Refusal::NodeMismatch);
+    }
+    match usable(record, &facts.clock) {
+        Ok(_) => Verdict::Pass(Pass::Node),
+        Err(unusable) => Verdict::Refuse(Refusal::Node(unusable)),
+    }
+}
+
+fn decide_shared(
+    isolation: Isolation,
+    identity: SharedIdentity,
+    request: &Attributes<'_>,
+) -> Verdict {
+    let left = match (isolation, identity) {
+        (Isolation::Open, _) => true,
+        (Isolation::Strict, SharedIdentity::KubeProxy) => false,
+        (Isolation::Strict, SharedIdentity::K3sController) => is_needed_by_controller(request),
+    };
+    if left {
+        Verdict::Pass(Pass::SharedIdentity)
+    } else {
+        Verdict::Refuse(Refusal::SharedIdentity)
+    }
+}
+
+/// The five requests that a stock agent can't start without (K3s v1.36.3, no flannel,
+/// no network policy controller). Its certificate names no node, so any node it gets
+/// by name may be its own.
+fn is_needed_by_controller(request: &Attributes<'_>) -> bool {
+    match request {
+        Attributes::Path { verb, path } => (*verb, *path) == ("get", "/readyz"),
+        Attributes::Resource(request) if !request.subresource.is_empty() => false,
+        Attributes::Resource(request) => match (request.verb, request.group, request.resource) {
+            ("create", "authorization.k8s.io", "selfsubjectaccessreviews") => true,
+            ("get", "", "nodes") => !request.name.is_empty(),
+            ("list" | "watch", "discovery.k8s.io", "endpointslices") => {
+                request.namespace == "default"
+            }
+            _ => false,
+        },
+    }
+}
+
+fn usable(record: &Arc<SealRecord>, clock: &Clock) -> Result<Tier, seal::Unusable> {
+    record.usable(clock.now, &clock.thresholds)
+}
+
+#[cfg(test)]
+mod tests;
