@@ -1,0 +1,169 @@
+//! `doctor`: what is wrong with an installation, and what to do.
+
+use serde::Serialize;
+
+use super::Context;
+use crate::config::keys::{AllKeys, Group};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::output;
+use crate::progress::Progress;
+
+mod cluster;
+mod ledger;
+mod local;
+mod webhooks;
+
+const EXAMPLES: &str = "\
+Ends with code 1 when a check fails; warnings alone end with 0.
+
+Examples:
+  k3s-daas doctor
+  k3s-daas doctor -o json | jq '.checks[] | select(.state != \"ok\")'";
+
+/// Options of `doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DoctorArgs {
+    /// K3s's configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/rancher/k3s/config.yaml"
+    )]
+    pub k3s_config: std::path::PathBuf,
+    /// All keys.
+    #[command(flatten)]
+    pub all: AllKeys,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Right.
+    Ok,
+    /// Works, and deserves a look.
+    Warn,
+    /// Wrong.
+    Fail,
+}
+
+impl State {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it ended.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_do: Option<String>,
+}
+
+impl Check {
+    /// All is well.
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Ok,
+            found: found.into(),
+            to_do: None,
+        }
+    }
+
+    /// Not wrong.
+    pub fn warn(name: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Warn,
+            found: found.into(),
+            to_do: Some(to_do.into()),
+        }
+    }
+
+    /// Wrong.
+    pub fn fail(name: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self {
+            state: State::Fail,
+            ..Self::warn(name, found, to_do)
+        }
+    }
+
+    /// Wrong, with the causes and the next step of a failure.
+    pub fn failed(name: &'static str, failure: &Failure) -> Self {
+        let causes: Vec<String> = failure.cause.chain().map(ToString::to_string).collect();
+        Self {
+            name,
+            state: State::Fail,
+            found: causes.join(": "),
+            to_do: failure.next_step.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    checks: Vec<Check>,
+}
+
+/// Runs all checks.
+pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
+    let progress = Progress::start("looking at the configuration");
+    let mut checks = local::configuration(context, &args.all);
+    if let Ok(chain) = args.all.chain.resolve(&context.sources) {
+        checks.extend(local::file_modes(&chain));
+        progress.now("asking the chain");
+        checks.extend(ledger::checks(&chain).await);
+    }
+    if let Ok(server) = args.all.server.resolve(&context.sources) {
+        checks.push(local::elevated_owners(server.elevated_owners.as_ref()));
+        progress.now("asking the webhooks");
+        let state = args.all.state.resolve(&context.sources).ok();
+        let state = state.and_then(|state| state.state_dir);
+        checks.extend(webhooks::checks(&server, state.as_deref()).await);
+        checks.extend(cluster::checks(&args.k3s_config));
+    }
+    progress.done();
+    let failed = checks
+        .iter()
+        .filter(|check| check.state == State::Fail)
+        .count();
+    let report = Report {
+        ok: failed == 0,
+        checks,
+    };
+    output::print(context.format(), &report, for_people)?;
+    if report.ok {
+        Ok(())
+    } else {
+        Err(Failure::message(
+            Kind::Failed,
+            format!("{failed} checks failed"),
+        ))
+    }
+}
+
+fn for_people(report: &Report) -> String {
+    let lines = report.checks.iter().map(|check| {
+        let to_do = check
+            .to_do
+            .as_ref()
+            .map(|to_do| format!("\n      -> {to_do}"));
+        let (state, name, found) = (check.state.label(), check.name, &check.found);
+        format!("{state:<5} {name}: {found}{}", to_do.unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,114 @@
+//! K3s's files, rendered from our configuration and written where they belong.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use k3s_configs::{ClientCertificate, RenderedFile, Settings, SystemdUnits};
+use webhook_server::pki::DevPki;
+
+use crate::config::keys::{K3sConfig, ServerConfig};
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::secrets::{make_private_folder, write_private};
+use crate::server::{DEFAULT_STATE, pki_folder};
+
+/// What the files depend on, out of the configuration.
+pub fn settings(
+    k3s: &K3sConfig,
+    server: &ServerConfig,
+    state_dir: Option<&Path>,
+    configuration: &Path,
+) -> Outcome<Settings> {
+    let url = match &k3s.webhook_url {
+        Some(url) => url.0.trim_end_matches('/').to_owned(),
+        None if server.listen.ip().is_unspecified() => {
+            return Err(Failure::message(
+                Kind::Usage,
+                format!(
+                    "listen is {}, which is no address to connect to",
+                    server.listen
+                ),
+            )
+            .next("set webhook_url to where the API server reaches the webhooks"));
+        }
+        None => format!("https://{}", server.listen),
+    };
+    let client_certificate = match (&k3s.webhook_client_certificate, &k3s.webhook_client_key) {
+        (Some(certificate), Some(key)) => Some(ClientCertificate {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        (None, None) => None,
+        _ => {
+            return Err(Failure::message(
+                Kind::Usage,
+                "webhook_client_certificate and webhook_client_key go together",
+            ));
+        }
+    };
+    let pki = pki_folder(state_dir.unwrap_or(Path::new(DEFAULT_STATE)));
+    Ok(Settings {
+        output_dir: k3s.k3s_dir.clone(),
+        profile: k3s.profile,
+        authenticate_url: format!("{url}/authenticate"),
+        authorize_url: format!("{url}/authorize"),
+        webhook_ca: k3s.webhook_ca.clone().unwrap_or_else(|| pki.join("ca.crt")),
+        webhook_server_name: k3s.webhook_server_name.clone(),
+        client_certificate,
+        audiences: server.audiences.0.clone(),
+        token_cache_ttl: std::time::Duration::from_secs(k3s.token_cache_seconds),
+        control_plane_nodes: server.control_plane_nodes.0.clone(),
+        packaged_components: k3s.packaged_components.0.iter().map(|one| one.0).collect(),
+        systemd: Some(SystemdUnits {
+            configuration: configuration.to_owned(),
+            user: k3s.service_user.clone(),
+            ..Settings::default().systemd.unwrap_or(SystemdUnits {
+                binary: "/usr/local/bin/k3s-daas".into(),
+                configuration: configuration.to_owned(),
+                user: k3s.service_user.clone(),
+            })
+        }),
+        ..Settings::default()
+    })
+}
+
+/// What a control plane on this machine is told by `up`.
+pub fn settings_of_up(folder: &Path, pki: &DevPki, listen: std::net::SocketAddr) -> Settings {
+    Settings {
+        output_dir: folder.to_owned(),
+        authenticate_url: format!("https://{listen}/authenticate"),
+        authorize_url: format!("https://{listen}/authorize"),
+        webhook_ca: pki.ca.clone(),
+        client_certificate: Some(ClientCertificate {
+            certificate: pki.client_certificate.clone(),
+            key: pki.client_key.clone(),
+        }),
+        systemd: None,
+        ..Settings::default()
+    }
+}
+
+/// The files.
+pub fn files(settings: &Settings) -> Outcome<Vec<RenderedFile>> {
+    k3s_configs::render(settings).or_fail(Kind::Usage, "K3s's files can't be rendered")
+}
+
+/// Writes the files below `folder`, each with its mode; gives their paths.
+pub fn write(files: &[RenderedFile], folder: &Path) -> Outcome<Vec<PathBuf>> {
+    files
+        .iter()
+        .map(|file| {
+            let path = folder.join(&file.path);
+            let doing = format!("can't write {}", path.display());
+            write_one(&path, file).or_fail(Kind::Failed, doing)?;
+            Ok(path)
+        })
+        .collect()
+}
+
+fn write_one(path: &Path, file: &RenderedFile) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_private_folder(folder)?;
+    }
+    write_private(path, file.contents.as_bytes())?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(file.mode))
+}

@@ -1,0 +1,294 @@
+//! Everything on this machine: ledger, webhooks, control plane, four demo tenants.
+//!
+//! Shape:  [`Layout`] says where things lie, [`start`] starts them in their order (ledger, then
+//!         tenants and control plane side by side, then the webhooks with the control plane's
+//!         kubeconfig), [`Running::stop`] ends them in the opposite one. State survives: a second
+//!         run goes on with the ledger, tokens and objects of the first.
+//! Errors: each says which part did not start. Whatever started is ended again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k3s_configs::launch::{self, ControlPlane, Search, StartOptions};
+use seal::{ElevatedOwners, Tier};
+use tokio_util::sync::CancellationToken;
+use webhook_server::pki::DevPki;
+
+use crate::chain::Chain;
+use crate::config::keys;
+use crate::demo;
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::kubeconfig::{Cluster, Credential, write};
+use crate::progress::Progress;
+use crate::rendering;
+use crate::seals::new_token;
+use crate::server::{self, Server};
+
+pub mod kubectl;
+mod layout;
+pub mod ledger;
+pub mod operator;
+pub mod tenants;
+
+pub use layout::Layout;
+
+use kubectl::{Kubectl, Reply};
+use ledger::Ledger;
+use tenants::Tenant;
+
+/// Where `up` keeps its state when nobody says.
+pub const DEFAULT_STATE: &str = "./.k3s-daas";
+/// How long the webhooks may take to know the chain and the namespaces.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What `up` is asked for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where state lies.
+    pub layout: Layout,
+    /// The embedded ledger.
+    pub devnet: keys::DevnetConfig,
+    /// The webhooks.
+    pub server: keys::ServerConfig,
+    /// The control plane.
+    pub up: keys::UpConfig,
+    /// Whether a write waits for the disk: not for a tour whose state is thrown away.
+    pub durable: bool,
+}
+
+/// What the tour and the summary look at.
+#[derive(Debug)]
+pub struct Stage {
+    /// Where things lie.
+    pub layout: Layout,
+    /// The chain, with the operator's wallet.
+    pub chain: Chain,
+    /// The cluster as kubeconfigs name it.
+    pub cluster: Cluster,
+    /// Which control plane runs, in words.
+    pub control_plane: String,
+    /// The kubectl to use.
+    pub kubectl: Kubectl,
+    /// The admin's kubeconfig.
+    pub admin_kubeconfig: PathBuf,
+    /// The demo tenants.
+    pub tenants: Vec<Tenant>,
+}
+
+impl Stage {
+    /// The tenant that began with this tier.
+    pub fn tenant(&self, tier: Tier) -> Outcome<&Tenant> {
+        let tenant = self.tenants.iter().find(|tenant| tenant.tier == tier);
+        tenant.ok_or_else(|| Failure::message(Kind::Failed, format!("there is no {tier}")))
+    }
+
+    /// A kubectl request.
+    pub async fn ask(&self, kubeconfig: &Path, request: &[String]) -> Outcome<Reply> {
+        self.kubectl.ask(kubeconfig, request).await
+    }
+
+    /// A kubeconfig with a token that nobody staked for.
+    pub fn stranger(&self) -> Outcome<PathBuf> {
+        let path = self.layout.folder().join("kubeconfigs/nobody.kubeconfig");
+        write(
+            &path,
+            &self.cluster,
+            &Credential::Inline(&new_token()?),
+            "default",
+        )?;
+        Ok(path)
+    }
+}
+
+/// Everything, running. Ends in order with [`Running::stop`].
+#[derive(Debug)]
+pub struct Running {
+    /// What there is to look at.
+    pub stage: Stage,
+    server: Server,
+    control_plane: ControlPlane,
+    ledger: Ledger,
+    _lock: std::fs::File,
+}
+
+/// The failure of Ctrl-C.
+pub fn interrupted() -> Failure {
+    Failure::message(Kind::Interrupted, "interrupted")
+}
+
+fn gone(ended: launch::LaunchError) -> Failure {
+    Failure::new(Kind::Failed, ended).context("the control plane is gone")
+}
+
+/// Starts everything.
+pub async fn start(plan: &Plan, shutdown: &CancellationToken) -> Outcome<Running> {
+    tokio::select! {
+        // Dropping what has started ends it.
+        () = shutdown.cancelled() => Err(interrupted()),
+        started = start_all(plan) => started,
+    }
+}
+
+async fn start_all(plan: &Plan) -> Outcome<Running> {
+    let layout = &plan.layout;
+    let lock = layout.lock()?;
+    let binary = find_control_plane(&plan.up)?;
+    let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;
+    let progress = Progress::start("starting the ledger");
+    let ledger = ledger::start(layout, &plan.devnet).await?;
+    let operator = tenants::wallet(&layout.operator_wallet())?;
+    let chain = Chain::open_at(&layout.contract())?.with_wallet(operator);
+
+    progress.now("starting the control plane, staking for four tenants");
+    // The control plane is told where the webhooks will be before they are there.
+    let listen = free_port(plan.server.listen)?;
+    let options = options(plan, listen, &kubectl)?;
+    let control_plane = async {
+        launch::start(&binary, options)
+            .await
+            .or_fail(Kind::Failed, "the control plane did not start")
+    };
+    let (control_plane, tenants) =
+        tokio::try_join!(control_plane, all_tenants(layout, &chain, &ledger))?;
+
+    progress.now("starting the webhooks");
+    let config = keys::ServerConfig {
+        listen,
+        kubeconfig: control_plane.admin_kubeconfig.clone(),
+        elevated_owners: Some(
+            plan.server
+                .elevated_owners
+                .clone()
+                .unwrap_or(ElevatedOwners::Any),
+        ),
+        ..plan.server.clone()
+    };
+    let server = server::start(&config, chain.ids(), layout.folder()).await?;
+    server.wait_ready(READY_WITHIN).await?;
+
+    let cluster = Cluster {
+        url: control_plane.url.clone(),
+        ca: Some(control_plane.ca_pem.clone().into_bytes()),
+        tls_server_name: None,
+    };
+    for tenant in &tenants {
+        tenants::write_kubeconfig(tenant, &cluster)?;
+    }
+    progress.done();
+    let (kind, path) = (binary.kind.label(), binary.path.display());
+    let ready_after = control_plane.ready_after.as_millis();
+    let stage = Stage {
+        layout: layout.clone(),
+        control_plane: format!("{kind} ({path}, ready after {ready_after} ms)"),
+        admin_kubeconfig: control_plane.admin_kubeconfig.clone(),
+        chain,
+        cluster,
+        kubectl,
+        tenants,
+    };
+    Ok(Running {
+        stage,
+        server,
+        control_plane,
+        ledger,
+        _lock: lock,
+    })
+}
+
+fn find_control_plane(config: &keys::UpConfig) -> Outcome<launch::Binary> {
+    let mut search = Search::from_environment();
+    search.built = search.built.or_else(built_control_plane);
+    if let Some(path) = &config.k3s_bin {
+        search.k3s_bin = Some(path.clone());
+    }
+    launch::find_control_plane(&search).or_fail(Kind::Failed, "there is nothing to run")
+}
+
+/// What `tests/control-plane/build.sh` made, in the cache of the project's folder we run in.
+fn built_control_plane() -> Option<PathBuf> {
+    let script = Path::new("tests/control-plane/build.sh");
+    if !script.is_file() {
+        return None;
+    }
+    let output = std::process::Command::new("bash")
+        .arg(script)
+        .arg("--path")
+        .output()
+        .ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    let path = PathBuf::from(path.trim_end());
+    path.is_file().then_some(path)
+}
+
+/// The address itself, with a free port where it has none. Who takes the port meanwhile makes the
+/// webhooks' start fail, and says so.
+fn free_port(listen: std::net::SocketAddr) -> Outcome<std::net::SocketAddr> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    let listener = std::net::TcpListener::bind(listen);
+    listener
+        .and_then(|listener| listener.local_addr())
+        .or_fail(Kind::Failed, "there is no free port for the webhooks")
+}
+
+fn options(plan: &Plan, listen: std::net::SocketAddr, kubectl: &Kubectl) -> Outcome<StartOptions> {
+    let folder = plan.layout.folder();
+    let names = ["localhost".to_owned(), listen.ip().to_string()];
+    let pki = DevPki::generate(&server::pki_folder(folder), &names)
+        .or_fail(Kind::Failed, "can't make certificates")?;
+    let rendered = folder.join("k3s");
+    let settings = rendering::settings_of_up(&rendered, &pki, listen);
+    let files = rendering::write(&rendering::files(&settings)?, &rendered)?;
+    let drop_in = files.into_iter().find(|path| {
+        path.parent()
+            .is_some_and(|folder| folder.ends_with("config.yaml.d"))
+    });
+    let arguments = k3s_configs::kube_apiserver_args(&settings)
+        .or_fail(Kind::Failed, "the API server's arguments can't be rendered")?;
+    Ok(StartOptions {
+        api_server_args: arguments,
+        k3s_config_drop_in: drop_in,
+        port: Some(plan.up.api_port).filter(|port| *port != 0),
+        durable: plan.durable,
+        kubectl: Some(kubectl.command()),
+        ..StartOptions::new(folder.join("control-plane"))
+    })
+}
+
+async fn all_tenants(layout: &Layout, chain: &Chain, ledger: &Ledger) -> Outcome<Vec<Tenant>> {
+    let prepare = |tier| tenants::prepare(layout, chain, &ledger.faucet, tier);
+    let (viewer, developer, admin, super_) = tokio::try_join!(
+        prepare(Tier::Viewer),
+        prepare(Tier::Developer),
+        prepare(Tier::Admin),
+        prepare(Tier::Super),
+    )?;
+    Ok(vec![viewer, developer, admin, super_])
+}
+
+impl Running {
+    /// Waits for Ctrl-C, or for the control plane's end, which is a failure.
+    pub async fn until(&mut self, shutdown: &CancellationToken) -> Outcome {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = self.control_plane.ends() => Err(gone(ended)),
+        }
+    }
+
+    /// Takes the tour, unless Ctrl-C or the control plane's end comes first.
+    pub async fn tour(&mut self, shutdown: &CancellationToken) -> Outcome<demo::Report> {
+        tokio::select! {
+            () = shutdown.cancelled() => Err(interrupted()),
+            ended = self.control_plane.ends() => Err(gone(ended)),
+            report = demo::tour(&self.stage) => report,
+        }
+    }
+
+    /// Ends everything: first who asks the others.
+    pub async fn stop(self) {
+        self.server.stop().await;
+        self.control_plane.stop().await;
+        self.ledger.stop().await;
+    }
+}
