@@ -39,10 +39,10 @@ control-plane: need-go ## Build the Kubernetes control plane of the tests, once
 	@tests/tools/control-plane.sh
 
 move-build: need-node ## Compile the Move package and compare it with the committed bytecode
-	@move/tools/run.sh build
+	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check
 
 move-test: need-node ## Run the Move tests in a real Move VM
-	@move/tools/run.sh test
+	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent test
 
 fmt: ## Format all code
 	@cargo fmt --all
@@ -61,6 +61,8 @@ unit: ## Unit, property and component tests
 
 e2e: control-plane ## End-to-end tests against a real control plane
 	@cargo test --locked -p k3s-daas-tests
+	@K3S_DAAS_CONTROL_PLANE="$$(tests/control-plane/build.sh --path)" cargo test --locked -p k3s-configs \
+	    --test real_control_plane -- --include-ignored --test-threads 1
 
 docs: ## Write the generated documents again
 	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p k3s-daas --test docs

@@ -84,7 +84,7 @@ pub struct SealRecord {
     pub node_id: Option<NodeName>,
     /// A wish, never an authority: nothing may be decided by it.
     pub namespace_wish: Option<String>,
-    /// When the seal was minted.
+    /// When the seal was minted, or last rotated.
     pub issued_at: UnixMillis,
     /// From this instant on the seal is dead.
     pub expires_at: UnixMillis,

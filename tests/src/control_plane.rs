@@ -25,7 +25,10 @@ pub fn available() -> Result<Binary, LaunchError> {
 
 /// Starts it. In tests nothing has to survive a power cut.
 pub async fn start(options: StartOptions) -> Result<ControlPlane, LaunchError> {
-    let options = StartOptions { durable: false, ..options };
+    let options = StartOptions {
+        durable: false,
+        ..options
+    };
     k3s_configs::launch::start(&available()?, options).await
 }
 

@@ -1,1 +1,5 @@
-//! End-to-end tests against real components.
+//! End-to-end tests and load benchmarks against real components.
+
+pub mod bench;
+pub mod control_plane;
+pub mod rig;

@@ -10,6 +10,10 @@ pub(super) fn is_open(verb: &str, path: &str) -> bool {
     if verb != "get" {
         return false;
     }
+    // The one path with a slash at its end that Kubernetes itself lists.
+    if path == "/version/" {
+        return true;
+    }
     let Some(path) = path.strip_prefix('/') else {
         return false;
     };
@@ -49,6 +53,7 @@ mod tests {
     fn the_open_paths_and_no_other() {
         for open in [
             "/version",
+            "/version/",
             "/api",
             "/api/v1",
             "/apis",
@@ -74,7 +79,9 @@ mod tests {
             "/logs",
             "/debug/pprof",
             "/flagz",
-            "/version/",
+            "/api/",
+            "/healthz/",
+            "/version//",
             "/version/x",
             "/versions",
             "/api/*",

@@ -1,0 +1,10 @@
+//! What the load benchmarks are made of. `src/bin/bench.rs` runs them.
+
+pub mod bare;
+pub mod chain_follow;
+pub mod load;
+pub mod ours;
+pub mod report;
+pub mod reviews;
+pub mod slash;
+pub mod synthetic;
