@@ -111,7 +111,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
     let authenticate = authn_webhook::router(Arc::new(Authn::new(
         Arc::clone(&directory),
         authn_policy,
-        Homes::new(kube.clone()),
+        Homes::new(kube.clone(), Arc::clone(&watch)),
         AuthnMetrics::register(&mut registry),
     )));
     // Reviews have a budget of their own that nothing else can use up.

@@ -17,6 +17,7 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
+use seal::Address;
 use seal::access::{Bound, NamespaceView, Ownership};
 use tokio::sync::watch;
 
@@ -32,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct NamespaceWatch {
     state: RwLock<State>,
     ready: watch::Sender<bool>,
+    /// Told of every change.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +97,7 @@ impl NamespaceWatch {
         Self {
             state: RwLock::default(),
             ready: watch::Sender::new(false),
+            changed: watch::Sender::new(()),
         }
     }
 
@@ -142,6 +146,18 @@ impl NamespaceWatch {
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
+    /// Waits until the watch has told that this namespace is this owner's.
+    ///
+    /// Whoever makes a namespace waits here before saying so: until then its owner
+    /// would be refused there. Ends only by the watch: give it a deadline.
+    pub async fn wait_owned(&self, name: &str, owner: &Address) {
+        let mut changed = self.changed.subscribe();
+        while self.view(name).ownership != Ownership::Owned(*owner) {
+            // The sender lives in `self`: it can't be gone.
+            let _ = changed.changed().await;
+        }
+    }
+
     fn apply_namespace(&self, event: Event<(Box<str>, Ownership)>) {
         self.change(|state| state.owners.apply(event));
     }
@@ -162,6 +178,7 @@ impl NamespaceWatch {
         change(&mut state);
         let complete = state.owners.complete && state.bindings.complete;
         drop(state);
+        self.changed.send_replace(());
         self.ready
             .send_if_modified(|ready| complete && !std::mem::replace(ready, true));
     }

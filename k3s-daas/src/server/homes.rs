@@ -1,6 +1,9 @@
 //! Makes holders' namespaces for the authenticator.
 
+use std::sync::Arc;
+
 use authn_webhook::{HomeNamespace, HomeNamespaceError};
+use authz_webhook::NamespaceWatch;
 use seal::{Address, Tier};
 
 use super::home::{self, HomeError};
@@ -8,11 +11,14 @@ use super::kube_client::KubeClient;
 
 /// Namespaces made through the API server, once it can be reached.
 #[derive(Debug)]
-pub(super) struct Homes(KubeClient);
+pub(super) struct Homes {
+    kube: KubeClient,
+    watch: Arc<NamespaceWatch>,
+}
 
 impl Homes {
-    pub(super) fn new(kube: KubeClient) -> Self {
-        Self(kube)
+    pub(super) fn new(kube: KubeClient, watch: Arc<NamespaceWatch>) -> Self {
+        Self { kube, watch }
     }
 }
 
@@ -23,11 +29,13 @@ struct NoClient;
 
 impl HomeNamespace for Homes {
     async fn ensure(&self, owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
-        let Some(client) = self.0.get() else {
+        let Some(client) = self.kube.get() else {
             return Err(HomeNamespaceError::Api(Box::new(NoClient)));
         };
         match home::ensure(&client, owner).await {
             Ok(name) => {
+                // The authorizer refuses the owner there until its watch knows the owner.
+                self.watch.wait_owned(&name, owner).await;
                 tracing::debug!(namespace = %name, "a holder's namespace is there");
                 Ok(())
             }

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use kube::client::Body;
-use seal::Address;
 
 use super::*;
 
@@ -66,6 +65,23 @@ fn a_new_list_replaces_the_old_one_only_when_it_is_complete() {
     watch.apply_binding(Event::InitDone);
     assert_eq!(watch.view(HOME).ownership, Ownership::Unknown);
     assert_eq!(watch.view("ops").bound, Bound::No);
+}
+
+#[tokio::test]
+async fn whoever_makes_a_namespace_can_wait_for_the_watch_to_know_it() {
+    let watch = Arc::new(NamespaceWatch::new());
+    let owner: Address = OWNER.parse().unwrap();
+    let waiting = Arc::clone(&watch);
+    let waits = tokio::spawn(async move { waiting.wait_owned(HOME, &owner).await });
+    tokio::task::yield_now().await;
+    watch.apply_namespace(Event::Apply((HOME.into(), Ownership::Unknown)));
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    watch.apply_namespace(Event::Apply((HOME.into(), owned())));
+    tokio::time::timeout(Duration::from_secs(10), waits)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 /// An API server of two lists: the first answer of each kind may be a failure; watches
