@@ -278,7 +278,12 @@ pub fn ledger_failure(error: LedgerError, endpoint: &str) -> Failure {
         ),
         _ => (Kind::Failed, "`k3s-daas doctor` looks at the node"),
     };
+    let what = match &error {
+        LedgerError::Invalid(_) => "refused the request",
+        LedgerError::OtherChain { .. } => "is another one",
+        _ => "gave no answer",
+    };
     Failure::new(kind, error)
-        .context(format!("the chain at {endpoint} gave no answer"))
+        .context(format!("the chain at {endpoint} {what}"))
         .next(next)
 }

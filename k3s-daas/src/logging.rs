@@ -1,5 +1,7 @@
 //! The log: structured, to standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Sources;
@@ -18,6 +20,8 @@ pub fn start(args: &LogKeys, sources: &Sources) -> Outcome {
     )?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for people: in a file or a journal they are noise.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Err means that there is a log already, as in tests.
     let _ = match config.log_format {

@@ -58,11 +58,13 @@ struct File {
 
 pub(super) fn run(context: &Context, args: &RenderArgs) -> Outcome {
     let sources = &context.sources;
+    // The unit that names it starts in another folder.
+    let configuration = std::path::absolute(&sources.path)?;
     let settings = rendering::settings(
         &args.k3s.resolve(sources)?,
         &args.server.resolve(sources)?,
         args.state.resolve(sources)?.state_dir.as_deref(),
-        &sources.path,
+        &configuration,
     )?;
     let files = rendering::files(&settings)?;
     let paths = match &args.to {
