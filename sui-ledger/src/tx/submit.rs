@@ -16,6 +16,9 @@ use crate::error::{AnswerError, LedgerError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a transaction that is refused when sent again is still looked for: its first sending
+/// may wait for its checkpoint.
+const SETTLE: Duration = Duration::from_secs(5);
 /// A checkpoint comes about every 0.25 s.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
@@ -28,7 +31,7 @@ pub(super) async fn submit(
     limit: Duration,
 ) -> Result<Executed, TxError> {
     let digest = transaction.digest();
-    let until = Instant::now() + limit;
+    let mut until = Instant::now() + limit;
     let mut pause = FIRST_PAUSE;
     let mut resent = false;
     loop {
@@ -39,8 +42,11 @@ pub(super) async fn submit(
         };
         // Refused at once: it never ran. Refused when sent again: the first sending may be
         // what spent the inputs, so only the look-up below can tell.
-        if !resent && !leaves_outcome_unknown(&last) {
-            return Err(last.into());
+        if !leaves_outcome_unknown(&last) {
+            if !resent {
+                return Err(last.into());
+            }
+            until = until.min(Instant::now() + SETTLE);
         }
         if let Ok(answer) = client.get_transaction(&digest).await {
             return Ok(answer.value);

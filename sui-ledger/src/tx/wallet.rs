@@ -5,12 +5,17 @@
 //!         processes) with one key at once would lock each other's coins.
 //! Units:  MIST.
 
-use std::collections::HashMap;
+mod settings;
+mod state;
+
 use std::time::Duration;
 
 use seal::{Address, CredentialHash, Mist, NodeName, ObjectId};
-use sui_sdk_types::{Address as SuiAddress, Digest, ObjectReference, Transaction};
+use sui_sdk_types::{Digest, ObjectReference, Transaction};
 use tokio::sync::{Mutex, watch};
+
+pub use settings::WalletSettings;
+use state::{GasCoin, State};
 
 use super::abort::ContractAbort;
 use super::build::{Gas, build_call, build_publish};
@@ -27,45 +32,10 @@ use crate::keystore::WalletKey;
 use crate::manifest::ContractIds;
 use crate::reads::read_seal;
 
-/// Versions that are remembered; far more than an account's seals and caps.
-const MAX_KNOWN: usize = 1_024;
+/// How long a failed transaction's checkpoint is waited for.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// Coins merged in one transaction; the protocol allows 512 inputs or so.
 const MAX_MERGE: usize = 200;
-
-/// How a wallet pays and waits.
-#[derive(Debug, Clone)]
-pub struct WalletSettings {
-    /// What a call may cost in storage. 0.06 SUI: a record takes some 400 bytes at 7,600 MIST a
-    /// byte, and the pool is charged again before its rebate. What is not used is not paid.
-    pub call_storage: Mist,
-    /// What a publication may cost in storage. 0.5 SUI: the package has some 20 KiB.
-    pub publish_storage: Mist,
-    /// Units of gas a call may take; most take 1,000.
-    pub computation_units: u64,
-    /// What an urgent call bids, in reference gas prices. Ten: among 140 stakes at once a slash
-    /// took 0.6 s instead of 0.9 s.
-    pub urgent_price_factor: u64,
-    /// How often a call cancelled for congestion is tried, each time at twice the price.
-    pub congestion_attempts: u32,
-    /// How long a transaction's outcome is looked for.
-    pub outcome_limit: Duration,
-    /// How long its checkpoint is waited for.
-    pub visible_limit: Duration,
-}
-
-impl Default for WalletSettings {
-    fn default() -> Self {
-        Self {
-            call_storage: Mist(60_000_000),
-            publish_storage: Mist(500_000_000),
-            computation_units: 5_000,
-            urgent_price_factor: 10,
-            congestion_attempts: 6,
-            outcome_limit: Duration::from_mins(2),
-            visible_limit: Duration::from_secs(30),
-        }
-    }
-}
 
 /// What a call did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,20 +83,6 @@ pub struct Wallet {
     ticks: Option<watch::Receiver<u64>>,
     /// Held over a whole transaction: one gas coin, one transaction at a time.
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    gas: Option<GasCoin>,
-    price: Option<u64>,
-    known: HashMap<SuiAddress, ObjectReference>,
-}
-
-/// The coin in use and what it is worth, by our own account.
-#[derive(Debug, Clone)]
-struct GasCoin {
-    reference: ObjectReference,
-    balance: Mist,
 }
 
 impl Wallet {
@@ -230,6 +186,7 @@ impl Wallet {
                 .abort
                 .as_ref()
                 .and_then(|abort| ContractAbort::read(abort, &packages));
+            self.settle(&executed.digest).await;
             return Err(failed(&executed, failure, abort));
         }
         let visible = self.wait(&executed.digest).await?;
@@ -280,10 +237,21 @@ impl Wallet {
             )
             .await?;
         if let Some(failure) = &executed.failure {
+            self.settle(&executed.digest).await;
             return Err(failed(&executed, failure, None));
         }
         let visible = self.wait(&executed.digest).await?;
         find_contract(&self.client, &visible, self.address(), endpoint, chain).await
+    }
+
+    /// Waits for the checkpoint of a transaction that failed. It paid gas, so whoever reads the
+    /// account's coins before that (the next command in a shell) would spend an old version.
+    async fn settle(&self, digest: &Digest) {
+        let ticks = self.ticks.clone();
+        let limit = self.settings.visible_limit.min(SETTLE_LIMIT);
+        if let Err(error) = wait_visible(&self.client, digest, ticks, limit).await {
+            tracing::debug!(%digest, reason = error.label(), "a failed transaction is not visible yet");
+        }
     }
 
     async fn wait(&self, digest: &Digest) -> Result<Executed, TxError> {
@@ -449,62 +417,6 @@ impl Wallet {
             price,
             budget,
         })
-    }
-}
-
-impl State {
-    fn knows(&self, id: &ObjectId) -> bool {
-        self.known.contains_key(&to_sui(id.as_bytes()))
-    }
-
-    /// A read may lag behind what the last effects said.
-    fn newest(&self, read: ObjectReference) -> ObjectReference {
-        self.known
-            .get(read.object_id())
-            .filter(|known| known.version() > read.version())
-            .cloned()
-            .unwrap_or(read)
-    }
-
-    fn remember(&mut self, reference: ObjectReference) {
-        if self.known.len() >= MAX_KNOWN {
-            self.known.clear();
-        }
-        self.known.insert(*reference.object_id(), reference);
-    }
-
-    /// Takes over the versions of a transaction's effects.
-    fn learn(&mut self, executed: &Executed, spent: Mist, gas: &Gas) {
-        for changed in &executed.changed {
-            match (&changed.now, changed.owner) {
-                (Some(now), Some(Owner::Address(_))) => self.remember(now.clone()),
-                _ => {
-                    self.known.remove(&to_sui(changed.id.as_bytes()));
-                }
-            }
-        }
-        let coin = executed
-            .gas_object
-            .clone()
-            .filter(|now| now.object_id() == gas.coin.object_id());
-        self.gas = self.gas.take().zip(coin).map(|(old, reference)| {
-            let spent = if executed.failure.is_none() {
-                spent.0
-            } else {
-                0
-            };
-            let left = i128::from(old.balance.0) - i128::from(spent) - executed.gas_used.net();
-            // A failed merge leaves the coin with less than we count; a refusal reads it anew.
-            let left = if executed.failure.is_some() && !gas.merge.is_empty() {
-                0
-            } else {
-                left
-            };
-            GasCoin {
-                reference,
-                balance: Mist(u64::try_from(left).unwrap_or(0)),
-            }
-        });
     }
 }
 

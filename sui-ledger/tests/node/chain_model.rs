@@ -180,13 +180,12 @@ impl Model {
         for request in request.requests {
             let id: ObjectId = request.object_id.unwrap().parse().unwrap();
             let mut result = proto::GetObjectResult::default();
-            result.result = Some(match self.objects.get(&id) {
-                Some(object) => proto::get_object_result::Result::Object(object.clone()),
-                None => {
-                    let mut status = sui_rpc::proto::google::rpc::Status::default();
-                    status.code = Code::NotFound as i32;
-                    proto::get_object_result::Result::Error(status)
-                }
+            result.result = Some(if let Some(object) = self.objects.get(&id) {
+                proto::get_object_result::Result::Object(object.clone())
+            } else {
+                let mut status = sui_rpc::proto::google::rpc::Status::default();
+                status.code = Code::NotFound as i32;
+                proto::get_object_result::Result::Error(status)
             });
             answer.objects.push(result);
         }

@@ -39,7 +39,7 @@ pub(crate) fn all() -> Vec<Recording> {
 
 pub(crate) fn load(name: &str) -> Recording {
     let path = folder().join(format!("{name}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
     Recording {
         name: name.to_owned(),
         value: serde_json::from_str(&text).unwrap(),

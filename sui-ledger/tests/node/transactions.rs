@@ -8,22 +8,18 @@ use sui_ledger::contract::layout::SealRow;
 use sui_ledger::contract::{Config, Layout, Pool, SealRecordBcs, Table};
 use sui_ledger::error::LedgerError;
 use sui_ledger::ids::{seal_field_id, to_sui};
-use sui_ledger::keystore::WalletKey;
-use sui_ledger::tx::{
-    AbortCode, Artefact, Call, Gas, Stake, TxError, Wallet, WalletSettings, build_call,
-};
+use sui_ledger::tx::{AbortCode, Artefact, Call, Stake, TxError, Wallet, WalletSettings};
 use sui_rpc::proto::sui::rpc::v2 as proto;
 use sui_rpc::proto::sui::rpc::v2::changed_object::{IdOperation, OutputObjectState};
 use sui_rpc::proto::sui::rpc::v2::owner::OwnerKind;
 use sui_sdk_types::{
-    Argument, Command, Digest, Input, ObjectReference, ProgrammableTransaction, Transaction,
-    TransactionKind,
+    Argument, Command, Digest, ProgrammableTransaction, Transaction, TransactionKind,
 };
 
 use crate::chain_model::{Fault, Model, hash, ids, key, object, owned_by};
 use crate::replay::Node;
 
-const SUI: u64 = Mist::PER_SUI;
+pub(crate) const SUI: u64 = Mist::PER_SUI;
 
 fn wallet(node: &Node) -> Wallet {
     wallet_with(
@@ -40,7 +36,7 @@ fn wallet_with(node: &Node, settings: WalletSettings) -> Wallet {
     Wallet::new(node.client(), key(), settings)
 }
 
-fn stake_call(amount: u64) -> Call {
+pub(crate) fn stake_call(amount: u64) -> Call {
     Call::Stake {
         amount: Mist(amount),
         hash: hash(),
@@ -50,7 +46,7 @@ fn stake_call(amount: u64) -> Call {
     }
 }
 
-fn ptb(transaction: &Transaction) -> &ProgrammableTransaction {
+pub(crate) fn ptb(transaction: &Transaction) -> &ProgrammableTransaction {
     match &transaction.kind {
         TransactionKind::ProgrammableTransaction(ptb) => ptb,
         other => panic!("{other:?}"),
@@ -332,6 +328,20 @@ async fn an_abort_is_named_with_its_next_step_and_costs_the_coins_version() {
 }
 
 #[tokio::test]
+async fn an_abort_too_is_reported_only_when_reads_show_its_gas() {
+    let mut model = Model::new(&[9 * SUI]);
+    model.faults = vec![Fault::Abort(6)];
+    model.lag = 2;
+    let (node, _) = model.start().await;
+    let error = wallet(&node)
+        .call(&ids(), &stake_call(SUI))
+        .await
+        .unwrap_err();
+    assert!(error.abort().is_some(), "{error:?}");
+    assert_eq!(node.count("GetTransaction"), 3);
+}
+
+#[tokio::test]
 async fn a_slash_bids_ten_times_the_price_and_twice_that_when_cancelled() {
     let mut model = Model::new(&[9 * SUI]);
     model.faults = vec![Fault::Congestion, Fault::Congestion];
@@ -578,187 +588,4 @@ async fn a_publication_finds_pool_tables_and_caps() {
         ptb(&sent[0]).commands.as_slice(),
         [Command::Publish(_), Command::TransferObjects(_)]
     ));
-}
-
-/// All calls, with the number of arguments of their Move functions (`move/LAYOUT.md`), the
-/// context not counted.
-fn calls() -> Vec<(Call, usize)> {
-    let object = ObjectId::from_bytes([0xca; 32]);
-    let name: seal::NodeName = "worker-1".parse().unwrap();
-    let owner = Address::from_bytes([9; 32]);
-    let config = Config {
-        viewer: 1,
-        developer: 2,
-        admin: 3,
-        super_: 4,
-        slash_pct: 10,
-        slash_interval_ms: 5,
-        config_delay_ms: 6,
-        unbonding_ms: 7,
-        validity_min_ms: 8,
-        validity_max_ms: 9,
-        validity_default_ms: 8,
-    };
-    vec![
-        (stake_call(SUI), 7),
-        (
-            Call::Restake {
-                token: object,
-                amount: Mist(1),
-            },
-            4,
-        ),
-        (
-            Call::Refresh {
-                token: object,
-                new_hash: hash(),
-                validity_ms: 0,
-            },
-            5,
-        ),
-        (Call::RequestUnstake { token: object }, 3),
-        (Call::Withdraw { token: object }, 3),
-        (
-            Call::Slash {
-                cap: object,
-                hash: hash(),
-                reason: "r".to_owned(),
-            },
-            5,
-        ),
-        (
-            Call::Revoke {
-                cap: object,
-                hash: hash(),
-                reason: "r".to_owned(),
-            },
-            5,
-        ),
-        (
-            Call::AnnounceConfig {
-                cap: object,
-                config,
-            },
-            14,
-        ),
-        (Call::ApplyConfig { cap: object }, 3),
-        (
-            Call::AddSlashCap {
-                cap: object,
-                holder: owner,
-            },
-            3,
-        ),
-        (
-            Call::RemoveSlashCap {
-                cap: object,
-                removed: object,
-            },
-            3,
-        ),
-        (
-            Call::ReserveName {
-                cap: object,
-                name: name.clone(),
-            },
-            3,
-        ),
-        (
-            Call::UnreserveName {
-                cap: object,
-                name: name.clone(),
-            },
-            3,
-        ),
-        (Call::VoidClaim { cap: object, name }, 3),
-        (
-            Call::SetPaused {
-                cap: object,
-                paused: true,
-            },
-            3,
-        ),
-        (
-            Call::WithdrawTreasury {
-                cap: object,
-                amount: Mist(1),
-                recipient: owner,
-            },
-            4,
-        ),
-        (Call::Migrate { cap: object }, 2),
-    ]
-}
-
-#[test]
-fn every_call_has_the_arguments_of_its_move_function() {
-    let reference = ObjectReference::new(to_sui(&[0xca; 32]), 9, Digest::ZERO);
-    let gas = Gas {
-        coin: ObjectReference::new(to_sui(&[0x10; 32]), 1, Digest::ZERO),
-        merge: Vec::new(),
-        price: 1_000,
-        budget: Mist(1),
-    };
-    let sender = to_sui(key().address().as_bytes());
-    for (call, count) in calls() {
-        let name = call.function();
-        let owned = call.owned_object().map(|_| &reference);
-        let transaction = build_call(&ids(), sender, &call, owned, &gas).unwrap();
-        let ptb = ptb(&transaction);
-        let Some(Command::MoveCall(built)) = ptb.commands.last() else {
-            panic!("{name}");
-        };
-        assert_eq!(built.arguments.len(), count, "{name}");
-        assert_eq!(built.function.as_str(), name);
-        let pool = ptb.inputs.iter().any(|input| match input {
-            Input::Shared(shared) => {
-                shared.object_id() == to_sui(ids().pool.as_bytes()) && shared.version() == 5
-            }
-            _ => false,
-        });
-        assert!(pool, "{name}: the pool by its initial shared version");
-        if call.owned_object().is_some() {
-            assert!(
-                build_call(&ids(), sender, &call, None, &gas).is_err(),
-                "{name}: never without its object"
-            );
-        }
-    }
-}
-
-#[test]
-fn arguments_are_the_bytes_that_move_reads() {
-    let gas = Gas {
-        coin: ObjectReference::new(to_sui(&[0x10; 32]), 1, Digest::ZERO),
-        merge: Vec::new(),
-        price: 1_000,
-        budget: Mist(1),
-    };
-    let call = Call::Stake {
-        amount: Mist(7),
-        hash: hash(),
-        node: Some("w".parse().unwrap()),
-        namespace: None,
-        validity_ms: 9,
-    };
-    let sender = to_sui(WalletKey::from_secret(&[1; 32]).address().as_bytes());
-    let transaction = build_call(&ids(), sender, &call, None, &gas).unwrap();
-    let pure: Vec<Vec<u8>> = ptb(&transaction)
-        .inputs
-        .iter()
-        .filter_map(|input| match input {
-            Input::Pure(value) => Some(value.clone()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(
-        pure,
-        [
-            7u64.to_le_bytes().to_vec(),
-            [vec![32], vec![4; 32]].concat(),
-            vec![1, 1, b'w'],
-            vec![0],
-            9u64.to_le_bytes().to_vec(),
-        ]
-    );
 }
