@@ -568,6 +568,27 @@ fn a_name_that_differs_from_the_namespace_counts_too() {
 }
 
 #[test]
+fn a_namespace_that_is_not_named_is_not_kept() {
+    let unnamed = on_namespace(Tier::Admin, Standing::Own, "delete", "", "");
+    assert_eq!(unnamed, Decision::Deny(DenyReason::BeyondTier));
+}
+
+#[test]
+fn a_foreign_namespace_is_not_yours_below_admin_and_beyond_the_tier_above() {
+    let text = "get example.org/things";
+    for (tier, reason) in [
+        (Tier::Viewer, DenyReason::NotYours),
+        (Tier::Developer, DenyReason::NotYours),
+        (Tier::Admin, DenyReason::BeyondTier),
+    ] {
+        assert_eq!(
+            at(tier, in_(Standing::Foreign), text),
+            Decision::Deny(reason)
+        );
+    }
+}
+
+#[test]
 fn a_context_namespace_does_not_matter_to_cluster_scoped_kinds() {
     for standing in Standing::ALL {
         assert!(at(Tier::Viewer, in_(standing), "list -/nodes").is_allow());
