@@ -216,15 +216,14 @@ fn open(config: &DevnetConfig) -> Result<(Ledger, StoredKeys, Option<Storage>), 
         keys,
         ledger,
     } = Storage::open(directory, config.snapshot_checkpoints, retained)?;
-    let ledger = match ledger {
-        Some(ledger) => ledger,
-        None => {
-            let ledger = new(&keys);
-            if let Some(snapshot) = ledger.snapshot() {
-                storage.begin(&snapshot)?;
-            }
-            ledger
+    let ledger = if let Some(ledger) = ledger {
+        ledger
+    } else {
+        let ledger = new(&keys);
+        if let Some(snapshot) = ledger.snapshot() {
+            storage.begin(&snapshot)?;
         }
+        ledger
     };
     Ok((ledger, keys, Some(storage)))
 }

@@ -1,5 +1,13 @@
 //! The whole way with the published client: faucet, stake, see it on the stream, slash.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test panics when something is not as it should be"
+)]
+
 mod common;
 
 use common::{

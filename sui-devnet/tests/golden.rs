@@ -2,6 +2,14 @@
 //!
 //! The same file drives the Move VM, so neither can drift from the other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test panics when something is not as it should be"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

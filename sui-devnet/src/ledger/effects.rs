@@ -104,7 +104,7 @@ pub(super) fn run(
     let computation = COMPUTATION_UNITS.saturating_mul(checked.price);
     let mut gas = price(&program.session, computation);
     if result.is_ok() && net(&gas) > i128::from(budget) {
-        result = Err((ExecutionError::InsufficientGas, None));
+        result = Err(Box::new((ExecutionError::InsufficientGas, None)));
         program = start();
         gas = price(&program.session, computation);
     }
@@ -285,7 +285,10 @@ fn finish(
     let version = 1 + highest_version(checked);
     let status = match end.result {
         Ok(()) => ExecutionStatus::Success,
-        Err((error, command)) => ExecutionStatus::Failure { error, command },
+        Err(failure) => {
+            let (error, command) = *failure;
+            ExecutionStatus::Failure { error, command }
+        }
     };
     let mut changed = Vec::new();
     let mut unchanged = Vec::new();
@@ -385,11 +388,11 @@ pub(super) fn change(
         input_state: before.map_or(ObjectIn::NotExist, |object| ObjectIn::Exist {
             version: object.version(),
             digest: object.digest(),
-            owner: object.owner().clone(),
+            owner: *object.owner(),
         }),
         output_state: after.map_or(ObjectOut::NotExist, |object| ObjectOut::ObjectWrite {
             digest: object.digest(),
-            owner: object.owner().clone(),
+            owner: *object.owner(),
         }),
         id_operation: match (before, after) {
             (None, Some(_)) => IdOperation::Created,

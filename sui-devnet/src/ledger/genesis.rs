@@ -109,7 +109,7 @@ pub(super) fn make(config: &GenesisConfig) -> Made {
     let mut clock = CLOCK.into_inner().to_vec();
     clock.extend_from_slice(&config.timestamp_ms.to_le_bytes());
     let structs = [
-        (types::clock(), false, clock, shared.clone()),
+        (types::clock(), false, clock, shared),
         (
             types::contract(&package, "Pool"),
             false,
@@ -120,7 +120,7 @@ pub(super) fn make(config: &GenesisConfig) -> Made {
             types::contract(&package, "AdminCap"),
             true,
             genesis.admin.encode(),
-            operator.clone(),
+            operator,
         ),
         (
             types::contract(&package, "SlashCap"),
@@ -161,7 +161,7 @@ pub(super) fn make(config: &GenesisConfig) -> Made {
         kind: TransactionKind::Genesis(GenesisTransaction {
             objects: data
                 .iter()
-                .map(|(data, owner)| GenesisObject::new(data.clone(), owner.clone()))
+                .map(|(data, owner)| GenesisObject::new(data.clone(), *owner))
                 .collect(),
         }),
         ..system_transaction()

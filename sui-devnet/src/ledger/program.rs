@@ -43,7 +43,8 @@ pub struct CommandOutcome {
 }
 
 /// A failed command.
-pub(super) type Failure = (ExecutionError, Option<u64>);
+/// Boxed: an error is far larger than nothing.
+pub(super) type Failure = Box<(ExecutionError, Option<u64>)>;
 
 #[derive(Debug)]
 pub(super) struct Program<'a> {
@@ -61,7 +62,7 @@ impl Program<'_> {
         for (index, command) in commands.iter().enumerate() {
             let results = self
                 .command(command)
-                .map_err(|error| (error, Some(index as u64)))?;
+                .map_err(|error| Box::new((error, Some(index as u64))))?;
             self.outcomes.push(self.outcome_of(&results));
             self.results.push(results);
         }
@@ -357,7 +358,7 @@ impl Program<'_> {
                         result: u16::try_from(result).unwrap_or(u16::MAX),
                         subresult: u16::try_from(subresult).unwrap_or(u16::MAX),
                     };
-                    return Err((error, None));
+                    return Err(Box::new((error, None)));
                 }
             }
         }

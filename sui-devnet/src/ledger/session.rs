@@ -33,7 +33,7 @@ impl Working {
             writable,
             type_: data.object_type().clone(),
             contents: data.contents().to_vec(),
-            owner: object.owner().clone(),
+            owner: *object.owner(),
             public: data.has_public_transfer(),
             deleted: false,
         }
@@ -54,7 +54,7 @@ impl Working {
         )?;
         Some(Object::new(
             ObjectData::Struct(data),
-            self.owner.clone(),
+            self.owner,
             digest,
             rebate,
         ))
@@ -147,5 +147,64 @@ impl Rows for Session<'_> {
             deleted: false,
         });
         object.contents = row.contents;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    /// All objects of a recorded answer.
+    fn objects(name: &str) -> Vec<Object> {
+        fn collect(value: &serde_json::Value, into: &mut Vec<Object>) {
+            if let Some(bcs) = value.get("bcs").filter(|bcs| bcs["name"] == "Object") {
+                let bytes = STANDARD.decode(bcs["value"].as_str().unwrap()).unwrap();
+                into.push(bcs::from_bytes(&bytes).unwrap());
+            }
+            let inner: Vec<&serde_json::Value> = match value {
+                serde_json::Value::Object(fields) => fields.values().collect(),
+                serde_json::Value::Array(items) => items.iter().collect(),
+                _ => Vec::new(),
+            };
+            for value in inner {
+                collect(value, into);
+            }
+        }
+        let path = format!("{}/testdata/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut found = Vec::new();
+        collect(&file["response"]["json"], &mut found);
+        found
+    }
+
+    #[test]
+    fn storage_costs_what_it_cost_on_the_recorded_network() {
+        let mut seen = 0;
+        for name in [
+            "get_object_registry",
+            "get_object_field_1",
+            "get_object_field_2",
+            "get_object_field_3",
+            "get_object_ticket",
+            "execute_add_1",
+            "execute_remove_3",
+            "execute_budget_short",
+        ] {
+            for object in objects(name) {
+                let object = Arc::new(object);
+                let working = Working::of(&object, object.as_struct().unwrap(), true);
+                assert_eq!(
+                    working.metered_size() * 7_600,
+                    object.storage_rebate(),
+                    "{name}: {}",
+                    object.object_id()
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 10, "{seen}");
     }
 }

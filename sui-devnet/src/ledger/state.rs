@@ -376,7 +376,7 @@ impl Ledger {
         let data = MoveStruct::new(types::clock(), false, version, contents)?;
         let after = Arc::new(Object::new(
             ObjectData::Struct(data),
-            before.owner().clone(),
+            *before.owner(),
             digest,
             before.storage_rebate(),
         ));

@@ -57,7 +57,7 @@ pub enum StorageError {
         record: usize,
         /// Why it was not executed, if it was not.
         #[source]
-        source: Option<Rejection>,
+        source: Option<Box<Rejection>>,
     },
 }
 
@@ -342,7 +342,7 @@ fn apply(ledger: &mut Ledger, records: &[Record], path: &Path) -> Result<(), Sto
                 };
                 let executed = ledger
                     .execute(signed, 0)
-                    .map_err(|rejection| diverged(Some(rejection)))?;
+                    .map_err(|rejection| diverged(Some(Box::new(rejection))))?;
                 if executed.effects.digest() != *effects {
                     return Err(diverged(None));
                 }

@@ -10,7 +10,7 @@ pub(crate) enum Record {
     Open(u64),
     /// A transaction was executed.
     Transaction {
-        signed: SignedTransaction,
+        signed: Box<SignedTransaction>,
         /// What came of it. Another program version must not quietly come to something else.
         effects: Digest,
     },

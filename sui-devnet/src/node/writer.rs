@@ -42,7 +42,8 @@ pub(crate) enum WriteError {
     Overloaded,
 }
 
-type Reply = oneshot::Sender<Result<Arc<Executed>, WriteError>>;
+type Answer = Result<Arc<Executed>, WriteError>;
+type Reply = oneshot::Sender<Answer>;
 
 /// Something to be executed.
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl Writer {
 
     fn run(&mut self) {
         let mut next_seal = Instant::now() + self.interval;
+        let mut held: Option<Request> = None;
         while !self.stop.load(Ordering::SeqCst) {
             if self.node.switches.stalled() {
                 // Requests wait in the queue, unanswered, as they do in a stalled network.
@@ -128,7 +130,16 @@ impl Writer {
                 continue;
             }
             let wait = next_seal.saturating_duration_since(Instant::now());
-            let done = match self.requests.recv_timeout(wait) {
+            let next = match held.take() {
+                Some(request) => Ok(request),
+                None => self.requests.recv_timeout(wait),
+            };
+            if self.node.switches.stalled() {
+                // Stalled while it waited: what came is for later.
+                held = next.ok();
+                continue;
+            }
+            let done = match next {
                 Ok(first) => self.batch(first),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -155,8 +166,7 @@ impl Writer {
     }
 
     fn batch(&mut self, first: Request) -> io::Result<()> {
-        let mut replies: Vec<(Reply, Result<Arc<Executed>, WriteError>, Option<Guard>)> =
-            Vec::new();
+        let mut replies: Vec<(Reply, Answer, Option<Guard>)> = Vec::new();
         let mut records = Vec::new();
         let mut next = Some(first);
         let node = Arc::clone(&self.node);
@@ -187,7 +197,9 @@ impl Writer {
             }
         });
         let written = self.log(&records, true);
-        for (reply, result, _locks) in replies {
+        for (reply, result, locks) in replies {
+            // Before the answer: who has it may use the same objects again.
+            drop(locks);
             let result = if written.is_ok() {
                 result
             } else {
@@ -246,7 +258,7 @@ fn execute(
         records.push(Record::Open(now_ms));
     }
     records.push(Record::Transaction {
-        signed: signed.clone(),
+        signed: Box::new(signed.clone()),
         effects: executed.effects.digest(),
     });
     Ok(executed)

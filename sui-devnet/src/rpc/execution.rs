@@ -12,10 +12,10 @@ use sui_rpc::proto::sui::rpc::v2::{
 };
 use sui_sdk_types::{SignedTransaction, Transaction, UserSignature};
 use tokio::sync::oneshot;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::render::{self, Place, without_spaces};
-use super::status::{missing, rejected, timed_out, unreadable, write_error};
+use super::status::{missing, plain, rejected, timed_out, unreadable, write_error};
 use super::{Rpc, json, masks};
 use crate::ledger::{CommandOutcome, Executed, Rejection, verify_signatures};
 use crate::node::{Request as WriteRequest, WriteError};
@@ -32,7 +32,7 @@ impl TransactionExecutionService for Rpc {
         let request = request.into_inner();
         let transaction = transaction(request.transaction.as_ref())?;
         if request.signatures.len() > MAX_SIGNATURES {
-            return Err(Status::invalid_argument("too many signatures"));
+            return Err(plain(Code::InvalidArgument, "too many signatures"));
         }
         let signatures = request
             .signatures
@@ -43,7 +43,10 @@ impl TransactionExecutionService for Rpc {
             .collect::<Result<Vec<_>, Status>>()?;
         let mask = masks::checked::<ExecutedTransaction>(request.read_mask, EXECUTE_MASK)?;
         verify_signatures(&transaction, &signatures).map_err(|error| {
-            Status::invalid_argument(format!("Invalid user signature: {error}"))
+            plain(
+                Code::InvalidArgument,
+                format!("Invalid user signature: {error}"),
+            )
         })?;
         let executed = self
             .execute(SignedTransaction {
@@ -83,7 +86,7 @@ impl Rpc {
     /// Hands a transaction to the writer and waits until it is on the disk.
     async fn execute(&self, signed: SignedTransaction) -> Result<Arc<Executed>, Status> {
         if self.node.switches.writes_refused() {
-            return Err(Status::unavailable("writes are refused"));
+            return Err(plain(Code::Unavailable, "writes are refused"));
         }
         let digest = signed.transaction.digest();
         let locks = self

@@ -19,7 +19,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status};
 
 use super::render::{self, Place};
-use super::status::entry;
+use super::status::{entry, not_found};
 use super::{CHAIN, Rpc, SERVER, ids, masks};
 use crate::ledger::{Ledger, PROTOCOL_VERSION, REFERENCE_GAS_PRICE};
 
@@ -96,8 +96,8 @@ impl LedgerService for Rpc {
         let mask = masks::checked::<Object>(request.read_mask, OBJECT_MASK)?;
         let ledger = self.node.read();
         let visible = self.node.visible(&ledger);
-        let object = get_object(&ledger, visible, (id, request.version), &mask)
-            .map_err(Status::not_found)?;
+        let object =
+            get_object(&ledger, visible, (id, request.version), &mask).map_err(not_found)?;
         Ok(Response::new(GetObjectResponse::new(object)))
     }
 
@@ -140,8 +140,7 @@ impl LedgerService for Rpc {
         let mask = masks::checked::<ExecutedTransaction>(request.read_mask, TRANSACTION_MASK)?;
         let ledger = self.node.read();
         let visible = self.node.visible(&ledger);
-        let transaction =
-            get_transaction(&ledger, visible, &digest, &mask).map_err(Status::not_found)?;
+        let transaction = get_transaction(&ledger, visible, &digest, &mask).map_err(not_found)?;
         Ok(Response::new(GetTransactionResponse::new(transaction)))
     }
 
@@ -198,7 +197,7 @@ impl LedgerService for Rpc {
         };
         let found = found
             .filter(|checkpoint| checkpoint.summary.sequence_number <= visible)
-            .ok_or_else(|| Status::not_found(format!("Checkpoint {name} not found")))?;
+            .ok_or_else(|| not_found(format!("Checkpoint {name} not found")))?;
         let message = render::checkpoint(found, &mask);
         Ok(Response::new(GetCheckpointResponse::new(message)))
     }
@@ -211,7 +210,7 @@ impl LedgerService for Rpc {
         let request = request.into_inner();
         let mask = masks::checked::<Epoch>(request.read_mask, EPOCH_MASK)?;
         if let Some(epoch) = request.epoch.filter(|epoch| *epoch != 0) {
-            return Err(Status::not_found(format!("Epoch {epoch} not found")));
+            return Err(not_found(format!("Epoch {epoch} not found")));
         }
         let start = self.node.read().genesis_config().timestamp_ms;
         let mut protocol = ProtocolConfig::default();

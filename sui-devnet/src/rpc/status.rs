@@ -31,37 +31,51 @@ pub(super) fn unreadable(at: &str, error: sui_rpc::proto::TryFromProtoError) -> 
 }
 
 fn bad_request(message: String, violation: FieldViolation) -> Status {
-    let mut request = BadRequest::default();
-    request.field_violations.push(violation);
-    let mut details = RpcStatus::default();
-    details.code = Code::InvalidArgument.into();
-    details.message.clone_from(&message);
-    details.details.push(prost_types::Any {
+    let request = BadRequest {
+        field_violations: vec![violation],
+    };
+    let detail = prost_types::Any {
         // Without a host part, unlike what the protobuf guide suggests.
         type_url: "/google.rpc.BadRequest".to_owned(),
         value: request.encode_to_vec(),
-    });
-    Status::with_details(
-        Code::InvalidArgument,
-        message,
-        details.encode_to_vec().into(),
-    )
+    };
+    with_details(Code::InvalidArgument, message, vec![detail])
+}
+
+/// An error of the node's own: those carry themselves as details, even when there are none.
+pub(super) fn plain(code: Code, message: impl Into<String>) -> Status {
+    with_details(code, message.into(), Vec::new())
+}
+
+/// What is asked for is not there.
+pub(super) fn not_found(message: impl Into<String>) -> Status {
+    plain(Code::NotFound, message)
+}
+
+fn with_details(code: Code, message: String, details: Vec<prost_types::Any>) -> Status {
+    let details = RpcStatus {
+        code: code.into(),
+        message: message.clone(),
+        details,
+    };
+    Status::with_details(code, message, details.encode_to_vec().into())
 }
 
 /// An entry of a batch that is an error.
 pub(super) fn entry(code: Code, message: String) -> RpcStatus {
-    let mut status = RpcStatus::default();
-    status.code = code.into();
-    status.message = message;
-    status
+    RpcStatus {
+        code: code.into(),
+        message,
+        details: Vec::new(),
+    }
 }
 
 /// Why a transaction was not executed.
 pub(super) fn write_error(error: WriteError) -> Status {
     match error {
         WriteError::Rejected(rejection) => rejected(&rejection),
-        WriteError::Stopped => Status::unavailable("the ledger can't write"),
-        WriteError::Overloaded => Status::resource_exhausted("the ledger is overloaded"),
+        WriteError::Stopped => plain(Code::Unavailable, "the ledger can't write"),
+        WriteError::Overloaded => plain(Code::ResourceExhausted, "the ledger is overloaded"),
     }
 }
 
@@ -69,23 +83,30 @@ pub(super) fn write_error(error: WriteError) -> Status {
 /// network; here a cause has the form it was recorded with.
 pub(super) fn rejected(rejection: &Rejection) -> Status {
     match rejection {
-        Rejection::Locked { .. } => Status::failed_precondition(rejection.to_string()),
+        Rejection::Locked { .. } => plain(Code::FailedPrecondition, rejection.to_string()),
         Rejection::NoSharedObject { .. } => timed_out(),
-        Rejection::Spent { .. } | Rejection::BudgetTooHigh { .. } => {
-            Status::invalid_argument(format!(
+        Rejection::Spent { .. } | Rejection::BudgetTooHigh { .. } => plain(
+            Code::InvalidArgument,
+            format!(
                 "[MFP experimental]: Transaction is rejected as invalid by more than 1/3 of \
                  validators by stake (non-retriable). Non-retriable errors: [{rejection} {{ \
                  k#99f25ef6.. }} with 10000 stake]."
-            ))
-        }
-        _ => Status::invalid_argument(format!(
-            "Transaction execution failed due to issues with transaction inputs, please review \
+            ),
+        ),
+        _ => plain(
+            Code::InvalidArgument,
+            format!(
+                "Transaction execution failed due to issues with transaction inputs, please review \
              the errors and try again: {rejection}"
-        )),
+            ),
+        ),
     }
 }
 
 /// Nobody knows whether the transaction is executed.
 pub(super) fn timed_out() -> Status {
-    Status::unavailable("timed-out before finality could be reached")
+    plain(
+        Code::Unavailable,
+        "timed-out before finality could be reached",
+    )
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sui_devnet::{Devnet, DevnetConfig, RunningDevnet};
 use sui_ledger::ids::to_sui;
 use sui_ledger::keystore::WalletKey;
+use sui_ledger::manifest::ContractIds;
 use sui_rpc::Client;
 use sui_rpc::field::{FieldMask, FieldMaskUtil};
 use sui_rpc::proto::sui::rpc::v2 as proto;
@@ -40,15 +41,19 @@ pub(crate) fn address_of(key: &WalletKey) -> Address {
 
 /// Asks the faucet, and waits until the coins can be seen.
 pub(crate) async fn fund(devnet: &RunningDevnet, owner: Address) -> Vec<ObjectReference> {
+    fund_at(&client(devnet), &devnet.faucet_url, owner).await
+}
+
+async fn fund_at(client: &Client, faucet_url: &str, owner: Address) -> Vec<ObjectReference> {
     let body = serde_json::json!({"FixedAmountRequest": {"recipient": owner.to_string()}});
-    let (status, answer) = post(&devnet.faucet_url, "/v2/gas", &body.to_string()).await;
+    let (status, answer) = post(faucet_url, "/v2/gas", &body.to_string()).await;
     assert_eq!(status, 200, "{answer}");
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer["status"], "Success", "{answer}");
     let mut references = Vec::new();
     for coin in answer["coins_sent"].as_array().unwrap() {
         let id: Address = coin["id"].as_str().unwrap().parse().unwrap();
-        references.push(wait_for_object(&client(devnet), id, 0).await);
+        references.push(wait_for_object(client, id, 0).await);
     }
     references
 }
@@ -128,13 +133,25 @@ impl Wallet {
 
     pub(crate) async fn of(devnet: &RunningDevnet, key: WalletKey) -> Self {
         let coins = fund(devnet, address_of(&key)).await;
+        Self::with(&devnet.ids, key, coins[0].clone())
+    }
+
+    /// A wallet at a ledger in another process.
+    pub(crate) async fn at(rpc_url: &str, faucet_url: &str, ids: &ContractIds) -> Self {
+        let key = WalletKey::generate().unwrap();
+        let client = Client::new(rpc_url).unwrap();
+        let coins = fund_at(&client, faucet_url, address_of(&key)).await;
+        Self::with(ids, key, coins[0].clone())
+    }
+
+    fn with(ids: &ContractIds, key: WalletKey, gas: ObjectReference) -> Self {
         Self {
-            gas: coins[0].clone(),
+            gas,
             key,
-            package: to_sui(devnet.ids.latest_package.as_bytes()),
+            package: to_sui(ids.latest_package.as_bytes()),
             pool: Input::Shared(SharedInput::new(
-                to_sui(devnet.ids.pool.as_bytes()),
-                devnet.ids.pool_initial_version,
+                to_sui(ids.pool.as_bytes()),
+                ids.pool_initial_version,
                 true,
             )),
             price: 1_000,
