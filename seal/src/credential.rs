@@ -19,8 +19,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const SALT: &[u8] = b"k3s-daas/v1";
 const INFO: &[u8] = b"join";
-/// 36^22 is about 2^113.7, so it fits a u128.
-const MODULUS: u128 = 36u128.pow(22);
+/// Half of the 22 digits: 36^11 is about 2^56.9, so it fits a u64.
+const HALF: u64 = 36u64.pow(11);
+const HALF_DIGITS: usize = 11;
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 const JOIN_LENGTH: usize = 23;
 const JOIN_DOT: usize = 6;
@@ -76,21 +77,7 @@ impl SealToken {
         let expanded = Hkdf::<Sha256>::new(Some(SALT), &self.0).expand(INFO, okm.as_mut_slice());
         debug_assert!(expanded.is_ok());
 
-        // n mod 36^22 by Horner's rule, one byte at a time: the accumulator stays
-        // below 36^22 * 256 < 2^122.
-        let mut n = okm
-            .iter()
-            .fold(0u128, |n, byte| ((n << 8) | u128::from(*byte)) % MODULUS);
-        let mut text = [b'.'; JOIN_LENGTH];
-        for (position, slot) in text.iter_mut().enumerate().rev() {
-            if position == JOIN_DOT {
-                continue;
-            }
-            // The remainder of 36 indexes 36 digits.
-            *slot = DIGITS.get((n % 36) as usize).copied().unwrap_or(b'0');
-            n /= 36;
-        }
-        JoinCredential(text)
+        JoinCredential(to_base_36(&okm))
     }
 
     /// The hash under which the chain knows this seal.
@@ -183,7 +170,7 @@ impl CredentialHash {
 
 impl fmt::Display for CredentialHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        crate::hex_id::write_hex(f, &self.0)
     }
 }
 
@@ -204,6 +191,50 @@ impl<'de> serde::Deserialize<'de> for CredentialHash {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
+}
+
+/// The last 22 base-36 digits of a big-endian number, with the dot in its place.
+///
+/// In halves, so that the long divisions are by a 64-bit number, which the processor does itself:
+/// this runs for every review.
+fn to_base_36(number: &[u8; 32]) -> [u8; JOIN_LENGTH] {
+    let mut limbs = [0u64; 4];
+    for (limb, bytes) in limbs.iter_mut().zip(number.as_chunks().0) {
+        *limb = u64::from_be_bytes(*bytes);
+    }
+    let low = divide(&mut limbs);
+    let high = divide(&mut limbs);
+    limbs.zeroize();
+
+    let mut text = [b'.'; JOIN_LENGTH];
+    let slots = text.iter_mut().rev().enumerate();
+    let (mut high, mut low) = (high, low);
+    // From the last digit to the first, the dot left out.
+    let digits = slots.filter(|(from_end, _)| *from_end != JOIN_LENGTH - 1 - JOIN_DOT);
+    for (place, (_, slot)) in digits.enumerate() {
+        let half = if place < HALF_DIGITS {
+            &mut low
+        } else {
+            &mut high
+        };
+        // The remainder of 36 indexes 36 digits.
+        *slot = DIGITS.get((*half % 36) as usize).copied().unwrap_or(b'0');
+        *half /= 36;
+    }
+    text
+}
+
+/// Divides a number, most significant limb first, by 36^11 in place; gives the remainder.
+fn divide(limbs: &mut [u64; 4]) -> u64 {
+    let half = u128::from(HALF);
+    let mut remainder = 0u128;
+    for limb in limbs {
+        let part = (remainder << 64) | u128::from(*limb);
+        // The remainder is below the divisor, so the quotient fits a limb.
+        *limb = u64::try_from(part / half).unwrap_or(u64::MAX);
+        remainder = part % half;
+    }
+    u64::try_from(remainder).unwrap_or(u64::MAX)
 }
 
 fn decode_lower_hex(text: &str) -> Option<[u8; 32]> {
@@ -297,6 +328,24 @@ mod tests {
             prop_assert_eq!(join.credential_hash(), token.credential_hash());
             let parsed = JoinCredential::parse(&join.reveal()).unwrap();
             prop_assert_eq!(parsed.credential_hash(), token.credential_hash());
+        }
+
+        #[test]
+        fn digits_agree_with_plain_long_division(number: [u8; 32]) {
+            let mut digits = Vec::new();
+            let mut rest = number.to_vec();
+            for _ in 0..22 {
+                let mut remainder = 0u32;
+                for byte in &mut rest {
+                    let part = remainder * 256 + u32::from(*byte);
+                    *byte = u8::try_from(part / 36).unwrap();
+                    remainder = part % 36;
+                }
+                digits.push(DIGITS[remainder as usize]);
+            }
+            digits.insert(16, b'.');
+            digits.reverse();
+            prop_assert_eq!(to_base_36(&number).to_vec(), digits);
         }
 
         #[test]

@@ -30,7 +30,8 @@ macro_rules! hex_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "0x{}", hex::encode(self.0))
+                f.write_str("0x")?;
+                write_hex(f, &self.0)
             }
         }
 
@@ -72,6 +73,13 @@ hex_id! {
 hex_id! {
     /// The id of an object on chain.
     ObjectId
+}
+
+/// Writes 64 lowercase hex digits without allocating: ids are in every answer to a review.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8; 32]) -> fmt::Result {
+    let mut digits = [0u8; 64];
+    hex::encode_to_slice(bytes, &mut digits).map_err(|_| fmt::Error)?;
+    f.write_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?)
 }
 
 fn parse(text: &str) -> Result<[u8; 32], ParseHexIdError> {

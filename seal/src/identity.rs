@@ -44,8 +44,11 @@ pub fn tier_group(tier: Tier) -> String {
 /// The owner's first namespace: `seal-` and the first 16 hex digits of the address.
 #[must_use]
 pub fn home_namespace(owner: &Address) -> String {
-    let digits = hex::encode(owner.as_bytes());
-    format!("{NAMESPACE_PREFIX}{}", digits.get(..16).unwrap_or(&digits))
+    let [a, b, c, d, e, f, g, h, ..] = *owner.as_bytes();
+    format!(
+        "{NAMESPACE_PREFIX}{:016x}",
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    )
 }
 
 #[cfg(test)]
