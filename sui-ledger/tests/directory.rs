@@ -1,5 +1,8 @@
 //! The seal directory from outside, on a chain in memory and a clock that waits for nobody.
 
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 #[path = "directory/ledger.rs"]
 mod ledger;
 

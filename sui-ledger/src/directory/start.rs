@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,6 +20,7 @@ use super::ends_file::EndsFile;
 use super::metrics::DirectoryMetrics;
 use super::shared::Shared;
 use super::state::State;
+use super::tasks::EndsSlot;
 use super::{Directory, follow, reader, tasks};
 use crate::chain_id::ChainId;
 use crate::manifest::ContractIds;
@@ -45,7 +46,7 @@ pub struct Running {
     state: Arc<State>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    ends: Option<Arc<Mutex<EndsFile>>>,
+    ends: Option<EndsSlot>,
 }
 
 impl Running {
@@ -56,6 +57,7 @@ impl Running {
         self.tasks.wait().await;
         if let Some(file) = &self.ends {
             tasks::write_ends(&self.state, file).await;
+            file.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 }
@@ -156,7 +158,7 @@ impl Running {
     }
 }
 
-type OpenEnds = (Ends, Option<Arc<Mutex<EndsFile>>>);
+type OpenEnds = (Ends, Option<EndsSlot>);
 
 fn open_ends(
     config: &DirectoryConfig,
@@ -180,5 +182,5 @@ fn open_ends(
     }
     let ends = Ends::new(config.max_ends, recovered.entries);
     tracing::info!(ends = ends.len(), "ends remembered from before");
-    Ok((ends, Some(Arc::new(Mutex::new(file)))))
+    Ok((ends, Some(Arc::new(Mutex::new(Some(file))))))
 }

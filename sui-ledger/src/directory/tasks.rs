@@ -16,6 +16,9 @@ use super::state::State;
 use super::unavailable::Unavailable;
 use crate::chain_id::ChainId;
 
+/// The file of ends; taken out when the directory stops, which frees it for the next process.
+pub(crate) type EndsSlot = Arc<Mutex<Option<EndsFile>>>;
+
 /// How often expiries are looked for and gauges set.
 const TICK: Duration = Duration::from_millis(250);
 /// Expiries reported in one hold of the core's mutex.
@@ -146,7 +149,7 @@ fn set_gauges(state: &State, fresh: bool) {
 }
 
 /// Writes ends down as they come.
-pub(crate) async fn keep_ends(state: Arc<State>, file: Arc<Mutex<EndsFile>>) {
+pub(crate) async fn keep_ends(state: Arc<State>, file: EndsSlot) {
     loop {
         state.wake_ends.notified().await;
         while !write_ends(&state, &file).await {
@@ -156,10 +159,13 @@ pub(crate) async fn keep_ends(state: Arc<State>, file: Arc<Mutex<EndsFile>>) {
 }
 
 /// Writes what there is to write; false if it has to be tried again.
-pub(crate) async fn write_ends(state: &Arc<State>, file: &Arc<Mutex<EndsFile>>) -> bool {
+pub(crate) async fn write_ends(state: &Arc<State>, file: &EndsSlot) -> bool {
     let (state, file) = (state.clone(), file.clone());
     let written = tokio::task::spawn_blocking(move || {
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = file.as_mut() else {
+            return true;
+        };
         let Some(work) = state.shared.ends_mut().take_work() else {
             return true;
         };

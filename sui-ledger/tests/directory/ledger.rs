@@ -64,6 +64,8 @@ struct Height {
 
 /// How the node behaves.
 #[derive(Debug, Clone)]
+// Each is a switch of its own.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Faults {
     /// Reads see the chain as of this many checkpoints ago.
     pub(crate) reads_lag: u64,
@@ -358,7 +360,7 @@ impl Chain for Ledger {
         sleep(faults.read_time).await;
         if faults.reads_hang {
             // Cut short by the caller's deadline.
-            sleep(Duration::from_secs(3_600)).await;
+            sleep(Duration::from_hours(1)).await;
         }
         self.reading.fetch_sub(1, Ordering::Relaxed);
         self.reachable()?;

@@ -286,10 +286,8 @@ fn an_absence_from_before_the_fence_is_refused() {
 #[test]
 fn a_read_raises_the_fence_for_the_next_one() {
     let mut rig = Rig::live();
-    rig.fill(1, Some(record(12, SealStatus::Slashed)), 12)
-        .unwrap();
-    rig.core.evict(&Key::Seal(hash(1)));
-    assert_eq!(rig.active(1, 5, 11), Err(FillRefused::Behind));
+    rig.active(1, 5, 12).unwrap();
+    assert_eq!(rig.active(2, 5, 11), Err(FillRefused::Behind));
 }
 
 #[test]
@@ -381,6 +379,18 @@ fn a_mint_ends_a_cached_absence() {
         [changed(1, Cause::Mint, record(11, SealStatus::Active))],
     );
     assert_eq!(rig.status(1), Some(SealStatus::Active));
+}
+
+#[test]
+fn an_absence_does_not_come_back_when_the_record_is_evicted() {
+    let mut rig = Rig::live();
+    rig.fill(1, None, 10).unwrap();
+    rig.frame(
+        101,
+        [changed(1, Cause::Mint, record(11, SealStatus::Active))],
+    );
+    rig.core.shared.records.remove(&hash(1));
+    assert_eq!(rig.cached(1), Cached::Unknown);
 }
 
 #[test]

@@ -26,8 +26,8 @@ const MAX_BEHIND: u64 = 5_000;
 enum Step {
     /// A checkpoint with up to two events on these keys.
     Make(Option<(u8, Deed)>, Option<(u8, Deed)>),
-    /// All is well for a moment: a checkpoint is made and the follower's node shows it.
-    Flow(Option<(u8, Deed)>),
+    /// All is well: time passes, a checkpoint is made and the follower's node shows it.
+    Flow(u64, Option<(u8, Deed)>),
     /// A node catches up by this many checkpoints.
     CatchUp(usize, u64),
     /// The stream delivers a frame; one of its events may be unreadable.
@@ -287,7 +287,7 @@ impl World {
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Make(one, two) => self.make([one, two]),
-            Step::Flow(deed) => self.flow(deed)?,
+            Step::Flow(millis, deed) => self.flow(millis, deed)?,
             Step::CatchUp(node, by) => {
                 self.heights[node] = (self.heights[node] + by as usize).min(self.head());
             }
@@ -353,8 +353,8 @@ impl World {
         self.judge()
     }
 
-    fn flow(&mut self, deed: Option<(u8, Deed)>) -> Result<(), TestCaseError> {
-        self.mono += 250;
+    fn flow(&mut self, millis: u64, deed: Option<(u8, Deed)>) -> Result<(), TestCaseError> {
+        self.mono += millis;
         self.make([deed, None]);
         let (node, next) = self.stream.unwrap_or((0, self.head()));
         self.heights[node] = self.head();
@@ -503,14 +503,14 @@ fn deed() -> impl Strategy<Value = Option<(u8, Deed)>> {
     let deed = prop_oneof![
         6 => Just(Deed::Mint),
         4 => Just(Deed::Slash),
-        4 => Just(Deed::Restake),
+        2 => Just(Deed::Restake),
         2 => Just(Deed::Revoke),
         1 => Just(Deed::Unstake),
         1 => Just(Deed::Withdraw),
         1 => Just(Deed::Raise),
         1 => Just(Deed::Lower),
     ];
-    proptest::option::weighted(0.4, (0..KEYS, deed))
+    proptest::option::weighted(0.25, (0..KEYS, deed))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -518,9 +518,9 @@ fn step() -> impl Strategy<Value = Step> {
         prop_oneof![3 => Just(Fetch::Whole), 1 => Just(Fetch::Part), 1 => Just(Fetch::None)];
     prop_oneof![
         10 => (deed(), deed()).prop_map(|(one, two)| Step::Make(one, two)),
-        20 => deed().prop_map(Step::Flow),
+        20 => (200u64..6_000, deed()).prop_map(|(millis, deed)| Step::Flow(millis, deed)),
         10 => (0..NODES, 1u64..4).prop_map(|(node, by)| Step::CatchUp(node, by)),
-        16 => (proptest::bool::weighted(0.04), fetch)
+        16 => (proptest::bool::weighted(0.2), fetch)
             .prop_map(|(unreadable, fetch)| Step::Deliver { unreadable, fetch }),
         3 => (0..NODES, 0u64..4).prop_map(|(node, before)| Step::Connect(node, before)),
         1 => (1u64..9).prop_map(Step::Skip),
