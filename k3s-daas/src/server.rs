@@ -36,6 +36,7 @@ mod home;
 mod homes;
 pub mod kube_client;
 mod policy;
+mod promotions;
 
 use homes::Homes;
 use kube_client::KubeClient;
@@ -63,6 +64,7 @@ pub struct Server {
     listeners: Vec<Serving>,
     directory: DirectoryTasks,
     _namespaces: AbortOnDropHandle<()>,
+    _promotions: AbortOnDropHandle<()>,
 }
 
 /// The refusal to start without the operator's choice.
@@ -92,7 +94,10 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
 
     let chain = NodeChain::new(ledger(ids, &mut registry)?, ids.clone());
     let ends = state_dir.join("ends");
-    make_private_folder(&ends)?;
+    let doing = format!("can't make the state folder {}", state_dir.display());
+    make_private_folder(&ends)
+        .or_fail(Kind::Usage, doing)
+        .map_err(|failure| failure.next("give --state-dir"))?;
     let (directory, directory_tasks) =
         Directory::start(chain, ids, directory_config(config, ends), &mut registry)
             .or_fail(Kind::Failed, "the seal directory did not start")?;
@@ -108,12 +113,15 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         policy::authz_settings(config, policy),
         AuthzMetrics::register(&mut registry),
     )));
+    let homes = Homes::new(kube.clone(), Arc::clone(&watch));
     let authenticate = authn_webhook::router(Arc::new(Authn::new(
         Arc::clone(&directory),
         authn_policy,
-        Homes::new(kube.clone(), Arc::clone(&watch)),
+        homes.clone(),
         AuthnMetrics::register(&mut registry),
     )));
+    let promotions = promotions::follow(Arc::clone(&directory), homes);
+    let promotions = AbortOnDropHandle::new(tokio::spawn(promotions));
     // Reviews have a budget of their own that nothing else can use up.
     let limits = GroupLimits {
         max_in_flight: usize::try_from(config.reviews_in_flight).unwrap_or(usize::MAX),
@@ -164,6 +172,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         listeners: vec![reviews, operations],
         directory: directory_tasks,
         _namespaces: namespaces,
+        _promotions: promotions,
     })
 }
 

@@ -134,12 +134,15 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let lock = layout.lock()?;
     let binary = find_control_plane(&plan.up)?;
     let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;
-    let progress = Progress::start("starting the ledger");
+    let progress = Progress::told("starting the ledger");
     let ledger = ledger::start(layout, &plan.devnet).await?;
     let operator = tenants::wallet(&layout.operator_wallet())?;
     let chain = Chain::open_at(&layout.contract())?.with_wallet(operator);
 
-    progress.now("starting the control plane, staking for four tenants");
+    let (kind, path) = (binary.kind.label(), binary.path.display());
+    progress.now(format!(
+        "starting {kind} ({path}), staking for four tenants"
+    ));
     // The control plane is told where the webhooks will be before they are there.
     let listen = free_port(plan.server.listen)?;
     let options = options(plan, listen, &kubectl)?;
@@ -175,7 +178,6 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
         tenants::write_kubeconfig(tenant, &cluster)?;
     }
     progress.done();
-    let (kind, path) = (binary.kind.label(), binary.path.display());
     let ready_after = control_plane.ready_after.as_millis();
     let stage = Stage {
         layout: layout.clone(),

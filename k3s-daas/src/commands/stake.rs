@@ -188,9 +188,20 @@ pub async fn mint(
     order: &Order,
     place: &TokenPlace,
 ) -> Outcome<Minted> {
+    mint_with(chain, seals, order, place, new_token).await
+}
+
+/// The same with tokens from elsewhere than the system's randomness.
+pub async fn mint_with(
+    chain: &Chain,
+    seals: &Seals,
+    order: &Order,
+    place: &TokenPlace,
+    mut next_token: impl FnMut() -> Outcome<SealToken>,
+) -> Outcome<Minted> {
     let owner = chain.wallet()?.address();
     for _ in 0..ATTEMPTS {
-        let token = new_token()?;
+        let token = next_token()?;
         let hash = token.credential_hash();
         let destination = match &place.token_file {
             Some(path) => path.clone(),

@@ -10,7 +10,7 @@ use super::home::{self, HomeError};
 use super::kube_client::KubeClient;
 
 /// Namespaces made through the API server, once it can be reached.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Homes {
     kube: KubeClient,
     watch: Arc<NamespaceWatch>,

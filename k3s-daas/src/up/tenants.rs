@@ -156,7 +156,7 @@ pub fn commands_to_try(tenant: &Tenant) -> [String; 2] {
     match tenant.tier {
         Tier::Viewer => ["get namespaces".into(), "auth can-i --list".into()],
         Tier::Developer => [
-            format!("create deployment web --image=nginx -n {own}"),
+            format!("create configmap settings --from-literal=a=b -n {own}"),
             "get secrets -n kube-system".into(),
         ],
         Tier::Admin => ["create namespace team".into(), "get pods -A".into()],

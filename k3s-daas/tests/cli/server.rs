@@ -1,0 +1,254 @@
+//! The webhooks' process as the built program runs it: without a chain, without an API server,
+//! and with a ledger.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use crate::program::{Program, eventually};
+use sui_devnet::{Devnet, DevnetConfig};
+
+const TOKEN: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// A running server. Killed at the end, if it did not end by itself.
+struct Server {
+    child: Child,
+    reviews: String,
+    operations: String,
+    ca: PathBuf,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start(program: &Program) -> Self {
+        let mut command = program.command(&[
+            "server",
+            "--elevated-owners",
+            "any",
+            "--contract",
+            "contract.toml",
+            "--state-dir",
+            "state",
+            "--kubeconfig",
+            "no-kubeconfig-yet",
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        let mut child = command.spawn().unwrap();
+        let (send, lines) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let mut seen = Vec::new();
+        let addresses = loop {
+            let line = match lines.recv_timeout(Duration::from_secs(30)) {
+                Ok(line) => line,
+                Err(_) => {
+                    child.kill().unwrap();
+                    panic!("the server did not come up: {seen:#?}");
+                }
+            };
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if let (Some(reviews), Some(operations)) =
+                (event["reviews"].as_str(), event["operations"].as_str())
+            {
+                break (reviews.to_owned(), operations.to_owned());
+            }
+            seen.push(line);
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            child,
+            reviews: addresses.0,
+            operations: addresses.1,
+            ca: program.path("state/pki/ca.crt"),
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+        }
+    }
+
+    fn readyz(&self) -> (u16, String) {
+        let url = format!("http://{}/readyz", self.operations);
+        self.runtime.block_on(async {
+            let answer = reqwest::get(url).await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        })
+    }
+
+    fn review(&self, path: &str, review: &serde_json::Value) -> serde_json::Value {
+        let ca = std::fs::read(&self.ca).unwrap();
+        let roots = reqwest::Certificate::from_pem_bundle(&ca).unwrap();
+        let client = reqwest::Client::builder()
+            .tls_certs_only(roots)
+            .build()
+            .unwrap();
+        let sent = client
+            .post(format!("https://{}{path}", self.reviews))
+            .json(review);
+        self.runtime.block_on(async {
+            let answer = sent.send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 200);
+            answer.json().await.unwrap()
+        })
+    }
+
+    fn authenticate(&self, token: &str) -> serde_json::Value {
+        let review = serde_json::json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": { "token": token, "audiences": ["k3s"] },
+        });
+        self.review("/authenticate", &review)["status"].clone()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn starts_without_a_chain_says_so_and_ends_in_order() {
+    let program = Program::new();
+    let id = |byte: u8| format!("0x{}", format!("{byte:02x}").repeat(32));
+    let contract = format!(
+        "endpoint = \"http://127.0.0.1:1\"\nchain_id = \"BC3xSQ5SPrNFFgzWatmABviNR3HGP6eMobc9zgjXNefG\"\n\
+         original_package = \"{0}\"\nlatest_package = \"{0}\"\npool = \"{1}\"\n\
+         pool_initial_version = 5\nseals_table = \"{2}\"\nnodes_table = \"{3}\"\nowners_table = \"{4}\"\n",
+        id(1),
+        id(3),
+        id(4),
+        id(5),
+        id(6),
+    );
+    std::fs::write(program.path("contract.toml"), contract).unwrap();
+    let mut server = Server::start(&program);
+    let (status, text) = server.readyz();
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("[-]directory failed") && text.contains("[-]namespaces failed"),
+        "{text}"
+    );
+
+    let refused = server.authenticate(TOKEN);
+    assert_ne!(refused["authenticated"], true);
+    assert!(!refused["error"].as_str().unwrap().is_empty());
+    assert!(!refused.to_string().contains(TOKEN));
+
+    server.signal("-HUP");
+    assert_eq!(server.readyz().0, 503, "a hangup does not end it");
+    server.signal("-TERM");
+    let mut status = None;
+    eventually("the server ends", || {
+        status = server.child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn knows_a_seal_as_soon_as_it_is_staked_and_no_more_once_it_is_slashed() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let devnet = runtime
+        .block_on(Devnet::start(DevnetConfig::for_tests()))
+        .unwrap();
+    let program = Program::new();
+    devnet.ids.save(&program.path("contract.toml")).unwrap();
+    let server = Server::start(&program);
+    eventually("the directory is live", || {
+        server.readyz().1.contains("[+]directory ok")
+    });
+    assert_ne!(server.authenticate(TOKEN)["authenticated"], true);
+
+    let faucet = &devnet.faucet_url;
+    program.run(&["wallet", "new"]).ok();
+    program
+        .run(&[
+            "wallet",
+            "faucet",
+            "20",
+            "--contract",
+            "contract.toml",
+            "--faucet",
+            faucet,
+        ])
+        .ok();
+    let stake = [
+        "stake",
+        "0.5",
+        "--contract",
+        "contract.toml",
+        "--token-file",
+        "t",
+        "-o",
+        "json",
+    ];
+    let staked = program.run(&stake).ok().json();
+    let token = std::fs::read_to_string(program.path("t")).unwrap();
+    let mut status = serde_json::Value::Null;
+    eventually("the token works", || {
+        status = server.authenticate(token.trim());
+        status["authenticated"] == true
+    });
+    let user = format!("seal:{}", staked["owner"].as_str().unwrap());
+    assert_eq!(status["user"]["username"], user);
+
+    let review = serde_json::json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": user,
+            "groups": status["user"]["groups"],
+            "extra": status["user"]["extra"],
+            "uid": status["user"]["uid"],
+            "resourceAttributes": { "verb": "list", "version": "v1", "resource": "nodes" },
+        },
+    });
+    assert_eq!(
+        server.review("/authorize", &review)["status"]["allowed"],
+        true
+    );
+
+    let keystore = program.path("operator.keystore");
+    sui_ledger::keystore::create(&keystore, &devnet.operator).unwrap();
+    let keystore = keystore.to_str().unwrap();
+    let operator = ["--contract", "contract.toml", "--keystore", keystore];
+    program
+        .run(
+            &[
+                &["wallet", "faucet", "20", "--faucet", faucet],
+                &operator[..],
+            ]
+            .concat(),
+        )
+        .ok();
+    let hash = staked["credential_hash"].as_str().unwrap();
+    program
+        .run(&[&["slash", hash, "--reason", "test"], &operator[..]].concat())
+        .ok();
+    eventually("the seal is refused", || {
+        server.review("/authorize", &review)["status"]["denied"] == true
+    });
+    assert_ne!(server.authenticate(token.trim())["authenticated"], true);
+    runtime.block_on(devnet.shutdown());
+}
