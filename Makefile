@@ -6,17 +6,17 @@ CACHE := .cache
 export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
-.PHONY: help up demo test bench need need-go need-node binary control-plane move-build move-test \
+.PHONY: help up demo test bench need need-node binary control-plane move-build move-test \
         fmt fmt-check lint deny unit e2e docs docs-check bench-micro bench-load fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
 
 up: binary control-plane ## Start everything on this machine: ledger, webhooks, control plane, four tenants
-	@$(K3S_DAAS) up
+	@tests/tools/with-control-plane.sh $(K3S_DAAS) up
 
 demo: binary control-plane ## The same, then a scripted tour; fails if any line is not as expected
-	@$(K3S_DAAS) up --demo
+	@tests/tools/with-control-plane.sh $(K3S_DAAS) up --demo
 
 test: need fmt-check lint deny move-test control-plane unit e2e ## Pass every test
 	@tests/tools/summary.sh
@@ -26,23 +26,20 @@ bench: bench-micro bench-load ## Measure the figures of the design; writes docs/
 need: ## Check that the tools this needs are there
 	@tests/tools/need.sh cargo cc
 
-need-go:
-	@tests/tools/need.sh control-plane
-
 need-node:
 	@tests/tools/need.sh node
 
 binary: need
-	@cargo build --quiet --locked -p k3s-daas
+	@cargo build --locked --workspace --bins
 
-control-plane: need-go ## Build the Kubernetes control plane of the tests, once
+control-plane: ## Find, download or build a control plane, once
 	@tests/tools/control-plane.sh
 
 move-build: need-node ## Compile the Move package and compare it with the committed bytecode
 	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check
 
 move-test: need-node ## Run the Move tests in a real Move VM
-	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent test
+	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check && node tools/golden.mjs --check && npm run --silent test
 
 fmt: ## Format all code
 	@cargo fmt --all
@@ -56,13 +53,13 @@ lint: ## Clippy, warnings as errors
 deny: ## Licences, duplicate and unknown sources of dependencies
 	@tests/tools/deny.sh
 
-unit: ## Unit, property and component tests
-	@cargo test --locked --workspace --exclude k3s-daas-tests
+unit: control-plane binary ## Unit, property, component and end-to-end tests of all crates
+	@tests/tools/with-control-plane.sh cargo test --locked --workspace
 
-e2e: control-plane ## End-to-end tests against a real control plane
-	@cargo test --locked -p k3s-daas-tests
-	@K3S_DAAS_CONTROL_PLANE="$$(tests/control-plane/build.sh --path)" cargo test --locked -p k3s-configs \
-	    --test real_control_plane -- --include-ignored --test-threads 1
+e2e: control-plane ## What only the real control plane can judge
+	@cd tests/control-plane && { ! command -v go >/dev/null || go test ./...; }
+	@tests/tools/with-control-plane.sh cargo test --locked --workspace --test real_control_plane \
+	    -- --include-ignored --test-threads 1
 
 docs: ## Write the generated documents again
 	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p k3s-daas --test docs

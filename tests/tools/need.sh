@@ -17,11 +17,6 @@ for tool in "$@"; do
             need node "sudo apt-get install -y nodejs npm"
             need npm "sudo apt-get install -y npm"
             ;;
-        control-plane)
-            # A K3s binary or a control plane built earlier will do.
-            if [ -n "${K3S_BIN:-}" ] || command -v k3s >/dev/null 2>&1; then continue; fi
-            need go "see https://go.dev/doc/install (Go 1.26 or later), or put a k3s binary on PATH, or set K3S_BIN"
-            ;;
         *)
             printf 'need.sh: unknown tool %s\n' "$tool" >&2
             exit 2
