@@ -62,7 +62,12 @@ impl Devnet {
         let rpc_address = local(&rpc_listener, config.listen)?;
         let faucet_address = local(&faucet_listener, config.faucet_listen)?;
 
-        let (ledger, keys, storage) = open(&config)?;
+        let (ledger, keys, storage, config) = tokio::task::spawn_blocking(move || {
+            // Reading and replaying a log takes as long as it takes.
+            open(&config).map(|(ledger, keys, storage)| (ledger, keys, storage, config))
+        })
+        .await
+        .map_err(|panic| StartError::Thread(std::io::Error::other(panic)))??;
         let ids = manifest(&ledger, rpc_address)?;
         let switches: Arc<Switches> = Arc::default();
         let subscribers = Arc::new(Subscribers::new(

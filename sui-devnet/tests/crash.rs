@@ -338,3 +338,36 @@ async fn a_torn_end_is_cut_off_and_damage_elsewhere_stops_the_start() {
         "{error:?}"
     );
 }
+
+/// A checkpoint that was left behind by a stored state looks like one without transactions; a
+/// follower that took it for one would miss what happened in it.
+#[tokio::test]
+async fn a_checkpoint_without_its_transactions_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(config(directory.path(), 2)).await.unwrap();
+    let client = common::client(&devnet);
+    while info(&client).await.checkpoint_height() < 20 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    devnet.shutdown().await;
+    let devnet = Devnet::start(config(directory.path(), 2)).await.unwrap();
+    let client = common::client(&devnet);
+    let lowest = info(&client).await.lowest_available_checkpoint();
+    assert!(lowest > 0);
+    for (number, found) in [(lowest - 1, false), (lowest, true)] {
+        let wait = async {
+            while info(&client).await.checkpoint_height() < number {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.unwrap();
+        let request = proto::GetCheckpointRequest::by_sequence_number(number);
+        let answer = client.clone().ledger_client().get_checkpoint(request).await;
+        assert_eq!(
+            answer.is_ok(),
+            found,
+            "checkpoint {number}, lowest {lowest}"
+        );
+    }
+    devnet.shutdown().await;
+}

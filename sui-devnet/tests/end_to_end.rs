@@ -21,24 +21,34 @@ use tonic::Code;
 const STREAM_MASK: &str =
     "sequence_number,summary.timestamp,transactions.digest,transactions.events";
 
-async fn next_event(
-    stream: &mut tonic::Streaming<sui_rpc::proto::sui::rpc::v2::SubscribeCheckpointsResponse>,
-) -> (u64, SealChangedBcs) {
+type Frames = tonic::Streaming<sui_rpc::proto::sui::rpc::v2::SubscribeCheckpointsResponse>;
+
+/// The next frame that has events of seals, with all of them.
+async fn next_events(stream: &mut Frames) -> (u64, Vec<SealChangedBcs>) {
     let wait = async {
         loop {
             let frame = stream.message().await.unwrap().unwrap();
             assert_eq!(frame.cursor(), frame.checkpoint().sequence_number());
-            for transaction in frame.checkpoint().transactions() {
-                for event in transaction.events().events() {
-                    if event.event_type().ends_with("::staking::SealChanged") {
-                        let event = SealChangedBcs::decode(event.contents().value()).unwrap();
-                        return (frame.cursor(), event);
-                    }
-                }
+            let events: Vec<SealChangedBcs> = frame
+                .checkpoint()
+                .transactions()
+                .iter()
+                .flat_map(|transaction| transaction.events().events())
+                .filter(|event| event.event_type().ends_with("::staking::SealChanged"))
+                .map(|event| SealChangedBcs::decode(event.contents().value()).unwrap())
+                .collect();
+            if !events.is_empty() {
+                return (frame.cursor(), events);
             }
         }
     };
     tokio::time::timeout(DEADLINE, wait).await.unwrap()
+}
+
+async fn next_event(stream: &mut Frames) -> (u64, SealChangedBcs) {
+    let (height, mut events) = next_events(stream).await;
+    assert_eq!(events.len(), 1);
+    (height, events.remove(0))
 }
 
 #[tokio::test]
@@ -148,5 +158,70 @@ async fn the_same_transaction_twice_has_the_same_effects() {
     let once = execute(&client, &signed, "*").await.unwrap();
     let twice = execute(&client, &signed, "*").await.unwrap();
     assert_eq!(once, twice);
+    devnet.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_published_client_executes_and_waits_for_the_checkpoint() {
+    let devnet = start().await;
+    let mut client = client(&devnet);
+    let staker = Wallet::new(&devnet).await;
+    let signed = staker.sign(staker.stake(500_000_000, [1; 32], None));
+    let request = common::execute_request(&signed, "*");
+    let executed = client
+        .execute_transaction_and_wait_for_checkpoint(request, DEADLINE)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(executed.transaction().effects().status().success());
+    devnet.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_stakers_at_once_share_the_waits_for_the_disk() {
+    const STAKERS: u8 = 32;
+    const STAKES: u8 = 10;
+    let directory = tempfile::tempdir().unwrap();
+    let devnet = sui_devnet::Devnet::start(sui_devnet::DevnetConfig {
+        data_dir: Some(directory.path().to_owned()),
+        ..sui_devnet::DevnetConfig::for_tests()
+    })
+    .await
+    .unwrap();
+    let client = client(&devnet);
+    let mut wallets = Vec::new();
+    for _ in 0..STAKERS {
+        wallets.push(Wallet::new(&devnet).await);
+    }
+    let mut stream = subscribe(&client, STREAM_MASK).await;
+    let begun = std::time::Instant::now();
+    let tasks: Vec<_> = (0..STAKERS)
+        .zip(wallets)
+        .map(|(at, mut wallet)| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for count in 0..STAKES {
+                    let mut hash = [at; 32];
+                    hash[0] = count;
+                    let stake = wallet.stake(500_000_000, hash, None);
+                    let executed = wallet.execute(&client, stake).await.unwrap();
+                    assert!(executed.effects().status().success(), "{executed:?}");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let total = u64::from(STAKERS) * u64::from(STAKES);
+    let rate = f64::from(u32::try_from(total).unwrap()) / begun.elapsed().as_secs_f64();
+    println!("{total} stakes, {rate:.0} a second");
+    // The stream tells of each once, in order.
+    let mut seen = Vec::new();
+    while seen.len() < usize::try_from(total).unwrap() {
+        let (_, events) = next_events(&mut stream).await;
+        seen.extend(events.into_iter().map(|event| event.seq));
+    }
+    assert_eq!(seen, (1..=total).collect::<Vec<_>>());
     devnet.shutdown().await;
 }

@@ -196,7 +196,10 @@ impl LedgerService for Rpc {
             Some((Err(digest), name)) => (ledger.checkpoint_by_digest(&digest), name),
         };
         let found = found
-            .filter(|checkpoint| checkpoint.summary.sequence_number <= visible)
+            // One whose transactions are not known any more must not look like an empty one.
+            .filter(|checkpoint| {
+                (ledger.lowest()..=visible).contains(&checkpoint.summary.sequence_number)
+            })
             .ok_or_else(|| not_found(format!("Checkpoint {name} not found")))?;
         let message = render::checkpoint(found, &mask);
         Ok(Response::new(GetCheckpointResponse::new(message)))
