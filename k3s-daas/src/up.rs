@@ -131,6 +131,14 @@ pub async fn start(plan: &Plan, shutdown: &CancellationToken) -> Outcome<Running
 
 async fn start_all(plan: &Plan) -> Outcome<Running> {
     let layout = &plan.layout;
+    if !layout.fits_sockets(0) {
+        let folder = layout.folder().display();
+        return Err(Failure::message(
+            Kind::Usage,
+            format!("the path {folder} is too long for the control plane's sockets"),
+        )
+        .next("give a --state-dir of at most 70 characters"));
+    }
     let lock = layout.lock()?;
     let binary = find_control_plane(&plan.up)?;
     let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;

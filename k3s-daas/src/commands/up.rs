@@ -13,6 +13,9 @@ use crate::output;
 use crate::shutdown;
 use crate::up::{self, Layout, Plan, Stage, tenants};
 
+/// What the folder of a tour is called; six characters of chance follow.
+const DEMO_PREFIX: &str = "demo-";
+
 const EXAMPLES: &str = "\
 Needs no root and no K3s: the control plane is K3S_BIN, else a k3s on PATH, else one built from the
 Kubernetes modules by tests/control-plane/build.sh. State lies in ./.k3s-daas and is used again.
@@ -75,10 +78,15 @@ pub async fn up(context: &Context, args: UpArgs) -> Outcome {
 async fn demo(context: &Context, args: UpArgs, folder: &Path) -> Outcome {
     const FREE: &str = "127.0.0.1:0";
     let sources = &context.sources;
-    let parent = Layout::new(folder)?;
+    let beside = Layout::new(folder)?;
+    let parent = if beside.fits_sockets(DEMO_PREFIX.len() + 6) {
+        beside.folder().to_owned()
+    } else {
+        std::env::temp_dir()
+    };
     let folder = tempfile::Builder::new()
-        .prefix("demo-")
-        .tempdir_in(parent.folder())?;
+        .prefix(DEMO_PREFIX)
+        .tempdir_in(parent)?;
     let plan = Plan {
         layout: Layout::new(folder.path())?,
         devnet: args

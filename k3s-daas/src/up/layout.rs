@@ -21,6 +21,14 @@ impl Layout {
         Ok(Self(folder))
     }
 
+    /// Whether the control plane's sockets fit below the folder, or below one in it whose name has
+    /// `deeper` bytes. Linux allows 107 bytes for a socket's path.
+    pub fn fits_sockets(&self, deeper: usize) -> bool {
+        const LONGEST: usize = 107;
+        const BELOW: &str = "/control-plane/etcd/client.sock.lock";
+        self.0.as_os_str().len() + 1 + deeper + BELOW.len() <= LONGEST
+    }
+
     /// The folder itself.
     pub fn folder(&self) -> &Path {
         &self.0

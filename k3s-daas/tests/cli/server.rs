@@ -49,12 +49,9 @@ impl Server {
         });
         let mut seen = Vec::new();
         let addresses = loop {
-            let line = match lines.recv_timeout(Duration::from_secs(30)) {
-                Ok(line) => line,
-                Err(_) => {
-                    child.kill().unwrap();
-                    panic!("the server did not come up: {seen:#?}");
-                }
+            let Ok(line) = lines.recv_timeout(Duration::from_secs(30)) else {
+                child.kill().unwrap();
+                panic!("the server did not come up: {seen:#?}");
             };
             let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if let (Some(reviews), Some(operations)) =
