@@ -65,7 +65,7 @@ impl Rig {
 
     /// Waits until the seal is answered so.
     async fn until(&self, n: u64, wanted: Result<Option<SealStatus>, Unavailable>) {
-        let reached = timeout(Duration::from_secs(60), async {
+        let reached = timeout(Duration::from_mins(1), async {
             while self.status(n).await != wanted {
                 sleep(Duration::from_millis(20)).await;
             }
@@ -285,7 +285,7 @@ async fn grace_keeps_serving_and_shows_itself() {
     rig.event(seq).await;
     assert_eq!(rig.status(1).await, ACTIVE);
     rig.ledger.faults(|faults| faults.halted = true);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!(rig.status(1).await, ACTIVE);
     assert!(
         rig.metrics()
