@@ -44,11 +44,8 @@ pub fn tier_group(tier: Tier) -> String {
 /// The owner's first namespace: `seal-` and the first 16 hex digits of the address.
 #[must_use]
 pub fn home_namespace(owner: &Address) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = *owner.as_bytes();
-    format!(
-        "{NAMESPACE_PREFIX}{:016x}",
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    )
+    let head: [u8; 8] = owner.as_bytes().first_chunk().copied().unwrap_or_default();
+    format!("{NAMESPACE_PREFIX}{:016x}", u64::from_be_bytes(head))
 }
 
 #[cfg(test)]

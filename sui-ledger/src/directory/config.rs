@@ -52,6 +52,9 @@ pub struct DirectoryConfig {
     /// A stream without a frame for this long is broken. Default 5 s: an idle chain makes a
     /// checkpoint every 0.2 s, a slow one was seen to take 1.2 s.
     pub frame_deadline: Duration,
+    /// How often the pool is read to see whether the stream tells all. Default 5 s, so that a node
+    /// whose frames lack events is found out within `max_staleness`.
+    pub audit_interval: Duration,
     /// Opening a stream or asking who the node is may take this long. Default 3 s.
     pub connect_timeout: Duration,
     /// Missed checkpoints that are fetched one by one; more than that, and everything is
@@ -94,6 +97,7 @@ impl Default for DirectoryConfig {
             breaker_failures: 5,
             breaker_pause: Duration::from_millis(500),
             frame_deadline: Duration::from_secs(5),
+            audit_interval: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
             max_gap: 3_000,
             max_buffered_frames: 1_024,

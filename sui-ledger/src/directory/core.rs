@@ -6,7 +6,7 @@
 //! Units:  `fence` is P, the highest pool number seen; `stream_seq` the last event of the
 //!         contiguous run; `last` is A, the last checkpoint of that run.
 //! Errors: whatever is not certain is refused: the caller tries again or says *unavailable*.
-//! Source: `docs/specification.md`, "The follower".
+//! Source: `docs/specification.md`, "The seal directory".
 //!
 //! Why a "yes" is never older than the staleness bound:
 //! - a record is only stored as of a pool at least as new as P, compared under the same mutex;
@@ -14,7 +14,9 @@
 //!   number that is skipped, or an event that can't be read, closes the door and empties all;
 //! - the door only opens again when the pool was read from a node that had reached the last
 //!   checkpoint seen before the read began;
-//! - the run's age is checked at every look-up, by two clocks.
+//! - the run's age is checked at every look-up, by two clocks;
+//! - what a pool read announces must have come on the stream soon after: a node that leaves
+//!   events out of its frames is found out by the next read of the pool.
 
 mod learn;
 #[cfg(test)]
@@ -70,15 +72,18 @@ pub(crate) enum Loss {
     Undecodable,
     /// Missed checkpoints can't be had, or are too many.
     History,
+    /// The pool had moved on, and the stream never said so: its frames lack events.
+    Withheld,
     /// A bug of ours: a panic while the state was being changed.
     Poisoned,
 }
 
 impl Loss {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::SeqGap,
         Self::Undecodable,
         Self::History,
+        Self::Withheld,
         Self::Poisoned,
     ];
 
@@ -87,9 +92,23 @@ impl Loss {
             Self::SeqGap => "seq_gap",
             Self::Undecodable => "undecodable_event",
             Self::History => "missed_checkpoints",
+            Self::Withheld => "events_withheld",
             Self::Poisoned => "poisoned",
         }
     }
+}
+
+/// Checkpoints that the stream may be behind a pool read before what the read announced counts as
+/// withheld: about 5 s of chain. An object can be read a little before its node's height says so.
+const LATE: u64 = 20;
+
+/// Events that a pool read announced and the stream has not brought yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owed {
+    /// The pool's number that was read.
+    seq: u64,
+    /// The checkpoint by which the stream must have reached it.
+    by: u64,
 }
 
 /// The right to offer one pool read: it must come from a node at least this far.
@@ -134,6 +153,8 @@ pub(crate) struct Core {
     stream_seq: u64,
     /// A: the last checkpoint of the contiguous run.
     last: Option<u64>,
+    /// What the stream has to bring; none while it has brought all that was read.
+    owed: Option<Owed>,
     /// How often the view was lost, so that a read begun before a loss can't mend it.
     losses: u64,
     /// When each active record that is cached or watched expires.
@@ -155,6 +176,7 @@ impl Core {
             fence: 0,
             stream_seq: 0,
             last: None,
+            owed: None,
             losses: 0,
             expiries: BTreeSet::new(),
             watched: HashMap::new(),
@@ -189,6 +211,7 @@ impl Core {
         } = frame;
         self.apply(events, now);
         self.last = Some(sequence);
+        self.collect(sequence);
         // After the contents, so that whoever sees the new age sees them too.
         self.shared.advance(timestamp, now);
         Progress::Advanced
@@ -198,6 +221,7 @@ impl Core {
     /// a ticket that is given from now on.
     pub(crate) fn lose(&mut self, loss: Loss) {
         self.losses += 1;
+        self.owed = None;
         if self.phase == Phase::Live {
             self.phase = Phase::Lost;
             self.lost.push(loss);
@@ -244,6 +268,32 @@ impl Core {
         self.take_thresholds(pool.thresholds, now);
         self.set_door();
         Ok(())
+    }
+
+    /// Takes a pool that was read for no other reason than to see whether the stream tells all.
+    pub(crate) fn offer_audit(&mut self, pool: &PoolRead, now: Now) {
+        let counts = self.phase == Phase::Live && !self.wrong_chain;
+        if counts && pool.seq >= self.fence && self.shared.recent(pool.at, now) {
+            self.fence = pool.seq;
+            self.expect(pool);
+        }
+    }
+
+    /// The stream owes what the pool announced. The oldest debt counts until it is paid.
+    fn expect(&mut self, pool: &PoolRead) {
+        if pool.seq > self.stream_seq && self.owed.is_none() {
+            let by = pool.height.saturating_add(LATE);
+            self.owed = Some(Owed { seq: pool.seq, by });
+        }
+    }
+
+    fn collect(&mut self, sequence: u64) {
+        let Some(owed) = self.owed else { return };
+        if self.stream_seq >= owed.seq {
+            self.owed = None;
+        } else if sequence >= owed.by && self.phase == Phase::Live {
+            self.lose(Loss::Withheld);
+        }
     }
 
     /// The node follows another chain (or the right one again): nothing of it counts.

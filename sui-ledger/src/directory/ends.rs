@@ -34,6 +34,8 @@ pub(crate) struct Ends {
     journal: Vec<Entry>,
     /// The journal overflowed while the writer was away.
     overflowed: bool,
+    /// Nobody writes down: there is no file.
+    unwritten: bool,
 }
 
 impl Ends {
@@ -45,11 +47,20 @@ impl Ends {
             capacity: capacity.max(1),
             journal: Vec::new(),
             overflowed: false,
+            unwritten: false,
         };
         for entry in entries {
             ends.take(entry);
         }
         ends
+    }
+
+    /// Ends that are kept in memory alone: no journal grows that nobody reads.
+    pub(crate) fn in_memory(capacity: usize) -> Self {
+        Self {
+            unwritten: true,
+            ..Self::new(capacity, [])
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -114,6 +125,9 @@ impl Ends {
 
     fn write_down(&mut self, entry: Entry) {
         self.take(entry);
+        if self.unwritten {
+            return;
+        }
         if self.journal.len() < self.capacity {
             self.journal.push(entry);
         } else {
@@ -206,6 +220,14 @@ mod tests {
         assert_eq!(ends.take_work(), Some(Work::Rewrite));
         assert_eq!(ends.take_work(), None);
         assert_eq!(ends.all().len(), 2);
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_to_write() {
+        let mut ends = Ends::in_memory(2);
+        ends.note(hash(1), end(1, Unusable::Revoked));
+        assert!(!ends.has_work());
+        assert_eq!(ends.len(), 1);
     }
 
     #[test]

@@ -116,6 +116,10 @@ impl Directory {
             let (state, chain) = (state.clone(), chain.clone());
             move || tasks::keep_synced(state.clone(), chain.clone(), chain_id)
         });
+        running.keep("audit", {
+            let (state, chain) = (state.clone(), chain.clone());
+            move || tasks::keep_audited(state.clone(), chain.clone())
+        });
         running.keep("watched", {
             let state = state.clone();
             move || tasks::keep_watched_read(state.clone())
@@ -166,7 +170,7 @@ fn open_ends(
     pool: ObjectId,
 ) -> Result<OpenEnds, StartError> {
     let Some(directory) = &config.state_dir else {
-        return Ok((Ends::new(config.max_ends, []), None));
+        return Ok((Ends::in_memory(config.max_ends), None));
     };
     let (file, recovered) =
         EndsFile::open(directory, chain_id, pool).map_err(|source| StartError::Ends {

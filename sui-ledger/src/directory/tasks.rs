@@ -73,6 +73,21 @@ async fn sync<C: Chain>(
         .map_err(SyncRefused::label)
 }
 
+/// Reads the pool now and then. A read that fails says nothing: the stream's age is judged
+/// elsewhere.
+pub(crate) async fn keep_audited<C: Chain>(state: Arc<State>, chain: Arc<C>) {
+    loop {
+        sleep(state.config.audit_interval).await;
+        if !state.look(super::core::Core::is_live) {
+            continue;
+        }
+        match read(&state, chain.as_ref(), &[]).await {
+            Ok(answer) => state.with_core(|core, now| core.offer_audit(&answer.pool, now)),
+            Err(error) => tracing::debug!(error = error.label(), "pool not read"),
+        }
+    }
+}
+
 /// Reads watched seals after a loss; differences are reported as if they had been streamed.
 pub(crate) async fn keep_watched_read(state: Arc<State>) {
     let mut pause = FIRST_PAUSE;

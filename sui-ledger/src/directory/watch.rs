@@ -16,10 +16,16 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(state: Arc<State>, hash: CredentialHash) -> Result<Self, Unavailable> {
-        if !state.with_core(|core, now| core.watch(hash, now)) {
+        let (pinned, unread) = state.with_core(|core, now| {
+            let pinned = core.watch(hash, now);
+            (pinned, core.has_to_reread(&hash))
+        });
+        if !pinned {
             return Err(Unavailable::Overloaded);
         }
-        state.wake_reread.notify_one();
+        if unread {
+            state.wake_reread.notify_one();
+        }
         Ok(Self { state, hash })
     }
 

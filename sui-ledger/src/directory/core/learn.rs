@@ -54,6 +54,7 @@ impl Core {
         }
         // Reads raise P too: what one node has shown, another may not take back.
         self.fence = pool.seq;
+        self.expect(pool);
         match (key, row) {
             (Key::Seal(hash), RowRead::Seal(Some(record))) => {
                 self.fence = self.fence.max(record.seq);

@@ -832,3 +832,71 @@ fn an_end_that_is_only_read_is_remembered_too() {
     let end = rig.core.shared.last_known_end(&hash(1), rig.now());
     assert_eq!(end.unwrap().how, Unusable::Revoked);
 }
+
+fn announced(rig: &Rig, seq: u64, height: u64) -> PoolRead {
+    PoolRead {
+        height,
+        ..rig.pool(seq)
+    }
+}
+
+#[test]
+fn a_stream_that_withholds_what_the_pool_announced_loses_the_view() {
+    for by_fill in [false, true] {
+        let mut rig = Rig::live();
+        let (pool, now) = (announced(&rig, 11, 105), rig.now());
+        if by_fill {
+            let row = RowRead::Seal(Some(record(3, SealStatus::Active)));
+            rig.core
+                .offer_fill(&Key::Seal(hash(7)), row, &pool, now)
+                .unwrap();
+        } else {
+            rig.core.offer_audit(&pool, now);
+        }
+        for sequence in 101..105 + LATE {
+            rig.frame(sequence, []);
+            assert_eq!(
+                rig.check(),
+                Ok(()),
+                "a little later is no offence: {sequence}"
+            );
+        }
+        rig.frame(105 + LATE, []);
+        assert_eq!(rig.core.take_losses(), [Loss::Withheld]);
+        assert!(rig.check().is_err());
+    }
+}
+
+#[test]
+fn what_comes_in_time_is_not_withheld() {
+    let mut rig = Rig::live();
+    let (pool, now) = (announced(&rig, 11, 105), rig.now());
+    rig.core.offer_audit(&pool, now);
+    for sequence in 101..103 {
+        rig.frame(sequence, []);
+    }
+    rig.frame(103, [slashed(1, 11)]);
+    for sequence in 104..200 {
+        rig.frame(sequence, []);
+    }
+    assert_eq!(rig.check(), Ok(()));
+}
+
+#[test]
+fn an_audit_by_a_lagging_or_outdated_node_says_nothing() {
+    let mut rig = Rig::live();
+    let behind = announced(&rig, 9, 50);
+    let outdated = PoolRead {
+        at: UnixMillis(START - 60_000),
+        ..announced(&rig, 99, 50)
+    };
+    for pool in [behind, outdated] {
+        let now = rig.now();
+        rig.core.offer_audit(&pool, now);
+        assert_eq!(rig.core.fence(), 10);
+    }
+    for sequence in 101..200 {
+        rig.frame(sequence, []);
+    }
+    assert_eq!(rig.check(), Ok(()));
+}

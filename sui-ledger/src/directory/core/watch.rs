@@ -73,6 +73,11 @@ impl Core {
         }
     }
 
+    /// Whether a watched seal has to be read.
+    pub(crate) fn has_to_reread(&self, hash: &CredentialHash) -> bool {
+        self.watched.get(hash).is_some_and(|watched| watched.reread)
+    }
+
     /// Watched seals that have to be read, at most `limit`. Nothing while the view is lost.
     pub(crate) fn to_reread(&self, limit: usize) -> Vec<CredentialHash> {
         if !self.is_live() {
