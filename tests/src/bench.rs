@@ -7,4 +7,5 @@ pub mod ours;
 pub mod report;
 pub mod reviews;
 pub mod slash;
+pub mod slash_kubectl;
 pub mod synthetic;

@@ -2,4 +2,5 @@
 
 pub mod bench;
 pub mod control_plane;
+pub mod e2e;
 pub mod rig;

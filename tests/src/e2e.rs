@@ -1,0 +1,289 @@
+//! Everything on one machine, in one process but for the control plane: an embedded ledger with
+//! its fault switches, the webhooks as `k3s-daas server` runs them, and a real API server that
+//! asks them.
+//!
+//! Shape:  [`Cluster::start`], then wallets that stake, and requests with their tokens through the
+//!         API server, over HTTP or by kubectl. The control plane ends with the value.
+//! Errors: [`Cluster::start`] gives `None` where the machine has no control plane; who skips
+//!         because of that says so with [`skipped`].
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use k3s_daas::config::Sources;
+use k3s_daas::config::keys::{Group as _, ServerConfig, ServerKeys};
+use k3s_daas::kubeconfig::{self, Credential};
+use k3s_daas::rendering;
+use k3s_daas::server::{self, Server};
+use seal::{Address, Mist, SealToken};
+use sui_devnet::{Devnet, DevnetConfig, RunningDevnet};
+use sui_ledger::keystore::WalletKey;
+use sui_ledger::tx::Wallet;
+use webhook_server::pki::DevPki;
+
+use crate::control_plane::{self, ControlPlane, StartOptions};
+use crate::rig::funded_wallet;
+
+/// How long the webhooks may take to know the chain and the namespaces.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The pause between two tries.
+const POLL: Duration = Duration::from_millis(10);
+/// What every tier may ask, and a stranger may not.
+pub const NODES: &str = "/api/v1/nodes";
+
+/// The running parts.
+pub struct Cluster {
+    /// The chain.
+    pub devnet: RunningDevnet,
+    /// The holder of the caps.
+    pub operator: Wallet,
+    /// The API server.
+    pub control_plane: ControlPlane,
+    http: reqwest::Client,
+    server: Option<Server>,
+    config: ServerConfig,
+    folder: tempfile::TempDir,
+}
+
+/// A kubectl command's end.
+#[derive(Debug)]
+pub struct Reply {
+    /// Whether it ended with 0.
+    pub ok: bool,
+    /// Standard output and standard error.
+    pub text: String,
+}
+
+impl Cluster {
+    /// Starts everything, checkpoints every `interval`; nothing where there is no control plane.
+    pub async fn start(
+        interval: Duration,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Option<Self>> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if control_plane::available().is_err() {
+            return Ok(None);
+        }
+        // Unix sockets go below it: a short path.
+        let folder = tempfile::Builder::new().prefix("e2e").tempdir()?;
+        let devnet = DevnetConfig {
+            checkpoint_interval: interval,
+            ..DevnetConfig::for_tests()
+        };
+        let devnet = Devnet::start(devnet).await?;
+        let operator =
+            funded_wallet(&devnet.ids, &devnet.faucet_url, devnet.operator.clone()).await?;
+        let listen = free_address()?;
+        let names = ["localhost".to_owned(), listen.ip().to_string()];
+        let pki = DevPki::generate(&server::pki_folder(folder.path()), &names)?;
+        let options = options(&folder.path().join("k3s"), &pki, listen)?;
+        let options = StartOptions {
+            dir: folder.path().join("cp"),
+            ..options
+        };
+        let control_plane = control_plane::start(options).await?;
+        let mut keys = ServerKeys::default();
+        let kubeconfig = control_plane.admin_kubeconfig.display().to_string();
+        let listen = listen.to_string();
+        let own = [
+            ("listen", listen.as_str()),
+            ("metrics_listen", "127.0.0.1:0"),
+            ("elevated_owners", "any"),
+            ("kubeconfig", &kubeconfig),
+        ];
+        for (name, value) in own.iter().chain(settings) {
+            keys.set(name, value);
+        }
+        let config = keys
+            .resolve(&Sources::default())
+            .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let ca = reqwest::Certificate::from_pem_bundle(control_plane.ca_pem.as_bytes())?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only(ca)
+            .timeout(Duration::from_secs(10))
+            .no_proxy()
+            .build()?;
+        let mut cluster = Self {
+            devnet,
+            operator,
+            control_plane,
+            http,
+            server: None,
+            config,
+            folder,
+        };
+        cluster.start_server().await?;
+        cluster.server_ready().await?;
+        Ok(Some(cluster))
+    }
+
+    /// Starts the webhooks where they were before. Does not wait until they are ready.
+    pub async fn start_server(&mut self) -> anyhow::Result<()> {
+        let started = server::start(&self.config, &self.devnet.ids, self.folder.path()).await;
+        self.server = Some(started.map_err(|failure| anyhow::anyhow!("{failure}"))?);
+        Ok(())
+    }
+
+    /// Waits until the webhooks are ready.
+    pub async fn server_ready(&self) -> anyhow::Result<()> {
+        let ready = self.server()?.wait_ready(READY_WITHIN).await;
+        ready.map_err(|failure| anyhow::anyhow!("{failure}"))
+    }
+
+    /// Ends the webhooks as a kill does: nothing is drained. Waits until nobody listens.
+    pub async fn kill_server(&mut self) -> anyhow::Result<()> {
+        let address = self.server()?.address;
+        self.server = None;
+        let started = Instant::now();
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            ensure!(started.elapsed() < READY_WITHIN, "{address} still listens");
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn server(&self) -> anyhow::Result<&Server> {
+        self.server.as_ref().context("the webhooks do not run")
+    }
+
+    /// What the webhooks' process says at a path of its operations listener.
+    pub async fn operations(&self, path: &str) -> anyhow::Result<String> {
+        let address = self.server()?.metrics_address;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("http://{address}{path}")).send().await?;
+        Ok(answer.text().await?)
+    }
+
+    /// A new account with coins.
+    pub async fn wallet(&self) -> anyhow::Result<Wallet> {
+        let key = WalletKey::generate()?;
+        funded_wallet(&self.devnet.ids, &self.devnet.faucet_url, key).await
+    }
+
+    /// A new account that has staked for a new token.
+    pub async fn tenant(&self, amount: Mist) -> anyhow::Result<(Wallet, SealToken)> {
+        let wallet = self.wallet().await?;
+        let token = new_token()?;
+        crate::rig::stake(&wallet, &self.devnet.ids, &token, amount).await?;
+        Ok((wallet, token))
+    }
+
+    /// The HTTP status of a GET with the token, through the API server.
+    pub async fn get(&self, token: &SealToken, path: &str) -> anyhow::Result<u16> {
+        let request = self.http.get(format!("{}{path}", self.control_plane.url));
+        let answer = request.bearer_auth(token.reveal().as_str()).send().await?;
+        let status = answer.status().as_u16();
+        // The connection is used again only when the body was read.
+        answer.bytes().await?;
+        Ok(status)
+    }
+
+    /// Asks until the status is as wanted; gives the time that took.
+    pub async fn until(
+        &self,
+        token: &SealToken,
+        path: &str,
+        within: Duration,
+        wanted: impl Fn(u16) -> bool,
+    ) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let status = self.get(token, path).await?;
+            if wanted(status) {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > within {
+                bail!("{path} still answers {status} after {within:?}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// A real kubectl with the token in a kubeconfig.
+    pub async fn kubectl(&self, token: &SealToken, words: &str) -> anyhow::Result<Reply> {
+        let path = self.folder.path().join("tenant.kubeconfig");
+        let cluster = kubeconfig::Cluster {
+            url: self.control_plane.url.clone(),
+            ca: Some(self.control_plane.ca_pem.clone().into_bytes()),
+            tls_server_name: None,
+        };
+        kubeconfig::write(&path, &cluster, &Credential::Inline(token), "default")
+            .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let mut command = self.control_plane.kubectl.command(&path);
+        command.args(["--request-timeout", "10s"]);
+        command.args(words.split_whitespace());
+        let output = tokio::time::timeout(Duration::from_secs(20), command.output()).await??;
+        let text = [output.stdout, output.stderr].concat();
+        Ok(Reply {
+            ok: output.status.success(),
+            text: String::from_utf8_lossy(&text).into_owned(),
+        })
+    }
+
+    /// Ends everything in order.
+    pub async fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        self.control_plane.stop().await;
+        self.devnet.shutdown().await;
+    }
+}
+
+/// A fresh token.
+pub fn new_token() -> anyhow::Result<SealToken> {
+    k3s_daas::seals::new_token().map_err(|failure| anyhow::anyhow!("{failure}"))
+}
+
+/// The namespace that is an owner's from its first use on.
+pub fn home(owner: &Address) -> String {
+    seal::identity::home_namespace(owner)
+}
+
+/// Says loudly that a test did not run, here and in the last line of `make test`.
+pub fn skipped(test: &str, why: &str) {
+    let line = format!("{test}: {why}");
+    let mut error = std::io::stderr();
+    let _ = writeln!(error, "\nSKIPPED, not passed: {line}\n");
+    let cache = workspace().join(".cache");
+    let list = std::fs::create_dir_all(&cache).and_then(|()| {
+        let path = cache.join("skipped-tests");
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+    });
+    if let Err(unwritten) = list.and_then(|mut list| writeln!(list, "{line}")) {
+        let _ = writeln!(error, "and that can't be written down: {unwritten}");
+    }
+}
+
+/// The project's folder.
+pub fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_owned()
+}
+
+fn free_address() -> std::io::Result<SocketAddr> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    std::net::TcpListener::bind(any)?.local_addr()
+}
+
+/// The API server's arguments and files, as `k3s-daas up` renders them.
+fn options(rendered: &Path, pki: &DevPki, listen: SocketAddr) -> anyhow::Result<StartOptions> {
+    let settings = rendering::settings_of_up(rendered, pki, listen);
+    let files = rendering::files(&settings).and_then(|files| rendering::write(&files, rendered));
+    let files = files.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    let is_drop_in = |path: &PathBuf| {
+        let folder = path.parent();
+        folder.is_some_and(|folder| folder.ends_with("config.yaml.d"))
+    };
+    Ok(StartOptions {
+        api_server_args: k3s_configs::kube_apiserver_args(&settings)?,
+        k3s_config_drop_in: files.into_iter().find(is_drop_in),
+        ..StartOptions::new(rendered)
+    })
+}
