@@ -6,7 +6,7 @@
 //! Units:  times of day are [`UnixMillis`]; the staleness bound is `max_staleness` plus `grace`.
 //! Errors: an answer is the truth as of at most the staleness bound ago, or [`Unavailable`] with
 //!         the reason. It is never a guess: what to do without an answer is the asker's decision.
-//! Source: the follower's rules, `docs/specification.md`; each is in [`core`] with its test.
+//! Source: `docs/specification.md`, "The seal directory"; each is in [`core`] with its test.
 //! Not here: what a record permits. See `seal::SealRecord::usable`.
 //!
 //! ```text
