@@ -2,7 +2,7 @@
 //! pipes, never as arguments: a process list shows those to everybody.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use seal::{JoinCredential, SealToken};
@@ -42,16 +42,15 @@ pub fn write_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
 }
 
 /// Like [`write_private`], but refuses a file that exists.
+///
+/// Whole or not at all here too: half a pending token would be in the way of all others.
 pub fn create_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     let folder = parent(path);
     make_private_folder(&folder)?;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE_FILE)
-        .open(path)?;
+    let mut file = tempfile::NamedTempFile::new_in(&folder)?;
     file.write_all(contents)?;
-    file.sync_all()?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
     std::fs::File::open(&folder)?.sync_all()
 }
 
@@ -97,6 +96,9 @@ impl Origin {
                 "standard input".to_owned(),
             ),
             Self::File(path) => {
+                if open_to_others(path).unwrap_or(false) {
+                    tracing::warn!(path = %path.display(), "the secret can be read by others: chmod 600 it");
+                }
                 let file = std::fs::File::open(path);
                 (
                     file.and_then(|file| file.take(LONGEST_SECRET).read_to_string(&mut text)),
@@ -104,7 +106,8 @@ impl Origin {
                 )
             }
         };
-        read.or_fail(Kind::Failed, format!("can't read the secret from {what}"))?;
+        read.or_fail(Kind::Failed, format!("can't read the secret from {what}"))
+            .map_err(|failure| failure.next("`k3s-daas seal list` shows the tokens you have"))?;
         Ok(text)
     }
 

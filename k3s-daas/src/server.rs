@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use webhook_server::pki::DevPki;
 use webhook_server::{
-    GroupLimits, Health, Limits, RouteGroup, ServerConfig as Listener, ServerMetrics, Serving,
-    TlsFiles, Transport, operations, serve,
+    GroupLimits, Health, Limits, RouteGroup, ServerConfig as Listener, ServerMetrics, TlsFiles,
+    Transport, operations, serve,
 };
 
 use crate::config::keys::ServerConfig;
@@ -61,7 +61,7 @@ pub struct Server {
     health: Health,
     kube: KubeClient,
     shutdown: CancellationToken,
-    listeners: Vec<Serving>,
+    listeners: Vec<AbortOnDropHandle<()>>,
     directory: DirectoryTasks,
     _namespaces: AbortOnDropHandle<()>,
     _promotions: AbortOnDropHandle<()>,
@@ -83,6 +83,15 @@ pub fn elevated_owners(config: &ServerConfig) -> Outcome<ElevatedOwners> {
     })
 }
 
+/// Says what keeps these values from working together, before anything is started.
+pub fn validate(config: &ServerConfig) -> Outcome {
+    let unchosen = ElevatedOwners::None;
+    policy::policy(config, unchosen.clone())?;
+    policy::authn_policy(config, unchosen)?;
+    guarded(config)?;
+    certificate_pair(config).map(drop)
+}
+
 /// Starts the webhooks.
 pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -> Outcome<Server> {
     let owners = elevated_owners(config)?;
@@ -100,7 +109,14 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         .map_err(|failure| failure.next("give --state-dir"))?;
     let (directory, directory_tasks) =
         Directory::start(chain, ids, directory_config(config, ends), &mut registry)
-            .or_fail(Kind::Failed, "the seal directory did not start")?;
+            .or_fail(Kind::Failed, "the seal directory did not start")
+            .map_err(|failure| {
+                failure.next(format!(
+                    "see that no other `k3s-daas server` has the state folder {}, and that this \
+                     user may write there",
+                    state_dir.display()
+                ))
+            })?;
     let directory = Arc::new(directory);
 
     let kube = KubeClient::new(config.kubeconfig.clone());
@@ -169,7 +185,9 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         health,
         kube,
         shutdown,
-        listeners: vec![reviews, operations],
+        listeners: [reviews, operations]
+            .map(|serving| AbortOnDropHandle::new(serving.task))
+            .into(),
         directory: directory_tasks,
         _namespaces: namespaces,
         _promotions: promotions,
@@ -214,8 +232,8 @@ fn directory_config(config: &ServerConfig, ends: PathBuf) -> DirectoryConfig {
     }
 }
 
-/// The configured certificate, or one that is made for this machine.
-fn tls(config: &ServerConfig, state_dir: &Path) -> Outcome<TlsFiles> {
+/// Only the API server may ask.
+fn guarded(config: &ServerConfig) -> Outcome {
     if config.tls_client_ca.is_none() && !config.listen.ip().is_loopback() {
         return Err(Failure::message(
             Kind::Usage,
@@ -225,20 +243,30 @@ fn tls(config: &ServerConfig, state_dir: &Path) -> Outcome<TlsFiles> {
             "set tls_client_ca, so that only the API server is answered, or listen on loopback",
         ));
     }
-    let (certificate, key) = match (&config.tls_certificate, &config.tls_key) {
-        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        (None, None) => {
-            let names = ["localhost".to_owned(), config.listen.ip().to_string()];
-            let pki = DevPki::generate(&pki_folder(state_dir), &names)
-                .or_fail(Kind::Failed, "can't make a certificate")?;
-            (pki.server_certificate, pki.server_key)
-        }
-        _ => {
-            return Err(Failure::message(
-                Kind::Usage,
-                "tls_certificate and tls_key go together",
-            ));
-        }
+    Ok(())
+}
+
+fn certificate_pair(config: &ServerConfig) -> Outcome<Option<(&PathBuf, &PathBuf)>> {
+    match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        _ => Err(Failure::message(
+            Kind::Usage,
+            "tls_certificate and tls_key go together",
+        )),
+    }
+}
+
+/// The configured certificate, or one that is made for this machine.
+fn tls(config: &ServerConfig, state_dir: &Path) -> Outcome<TlsFiles> {
+    guarded(config)?;
+    let (certificate, key) = if let Some((certificate, key)) = certificate_pair(config)? {
+        (certificate.clone(), key.clone())
+    } else {
+        let names = ["localhost".to_owned(), config.listen.ip().to_string()];
+        let pki = DevPki::generate(&pki_folder(state_dir), &names)
+            .or_fail(Kind::Failed, "can't make a certificate")?;
+        (pki.server_certificate, pki.server_key)
     };
     Ok(TlsFiles {
         certificate,
@@ -279,7 +307,7 @@ impl Server {
         self.shutdown.cancel();
         for listener in std::mem::take(&mut self.listeners) {
             // A listener that panicked has nothing left to drain.
-            let _ = listener.task.await;
+            let _ = listener.await;
         }
         self.directory.stop().await;
     }

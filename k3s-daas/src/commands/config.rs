@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::keys::{AllKeys, Effective};
+use crate::config::keys::{AllKeys, Effective, Group};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output;
 
@@ -95,6 +95,15 @@ fn check(context: &Context, args: &AllKeys) -> Outcome {
                 key: variable,
             }),
     );
+    // Values that are right each for itself and wrong together.
+    if let Ok(server) = args.server.resolve(&context.sources)
+        && let Err(failure) = crate::server::validate(&server)
+    {
+        problems.push(Problem {
+            key: "server".to_owned(),
+            problem: failure.cause.to_string(),
+        });
+    }
     let checked = Checked {
         file: context.sources.path.clone(),
         file_found: context.sources.file_found,

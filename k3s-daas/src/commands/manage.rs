@@ -32,8 +32,14 @@ pub struct RestakeArgs {
     pub chain: ChainKeys,
 }
 
+const MANAGE_EXAMPLES: &str = "\
+Examples:
+  k3s-daas unstake --name mine
+  k3s-daas withdraw --name mine        once `seal show` says that the unbonding is over";
+
 /// Options of `unstake` and `withdraw`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = MANAGE_EXAMPLES)]
 pub struct ManageArgs {
     /// Which seal.
     #[command(flatten)]
@@ -44,6 +50,9 @@ pub struct ManageArgs {
 }
 
 const SLASH_EXAMPLES: &str = "\
+The hash stands in the user's extra in every review and audit event. A revoked seal never comes back;
+a slashed one does once its stake is restored.
+
 Examples:
   k3s-daas slash a0059ad2a65d3c11ea4140fee3e7f0edd58653c361217eb3c94116f56c3c242d --reason 'mined coins'";
 
@@ -197,7 +206,8 @@ async fn change(
         transaction,
     };
     output::print(context.format(), &changed, |changed| {
-        let transaction = output::facts([("transaction", changed.transaction.clone())]);
-        format!("{}\n{transaction}", changed.view.for_people())
+        changed
+            .view
+            .facts_and([("transaction", changed.transaction.clone())])
     })
 }

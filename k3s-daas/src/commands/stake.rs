@@ -6,22 +6,22 @@
 
 use std::path::PathBuf;
 
-use seal::{Address, CredentialHash, Mist, NodeName, SealRecord, SealToken};
+use seal::{Mist, NodeName, SealToken, Tier};
 use serde::Serialize;
 
 use super::Context;
 use super::seal::{SealView, Which};
-use crate::chain::{Chain, NewSeal, PoolView, TxFailure};
+use crate::chain::{Chain, PoolView};
 use crate::config::keys::{ChainKeys, Group};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output;
 use crate::progress::Progress;
-use crate::seals::{Pending, Purpose, Seals, new_token, now};
+use crate::seals::{Seals, now};
 use crate::secrets::Origin;
 
-/// A hash is taken only when somebody saw our transaction and was faster. Whoever can do that
-/// five times in a row can do it for ever.
-const ATTEMPTS: usize = 5;
+mod mint;
+
+pub use mint::{Minted, Order, mint, mint_with, rotate};
 
 const STAKE_EXAMPLES: &str = "\
 Tiers: viewer from 0.5 SUI, developer from 2, admin from 5, super from 10.
@@ -137,19 +137,6 @@ pub struct Staked {
     pub token: Option<String>,
 }
 
-/// What to stake, without the command line around it.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// How much.
-    pub amount: Mist,
-    /// For which machine.
-    pub node_id: Option<NodeName>,
-    /// A wish.
-    pub namespace: Option<String>,
-    /// 0 is the pool's default.
-    pub validity_ms: u64,
-}
-
 /// `stake`
 pub async fn stake(context: &Context, args: StakeArgs) -> Outcome {
     let config = args.chain.resolve(&context.sources)?;
@@ -166,113 +153,6 @@ pub async fn stake(context: &Context, args: StakeArgs) -> Outcome {
     let pool = chain.pool().await?;
     progress.done();
     deliver(context, &seals, minted, &pool, args.token.print_token)
-}
-
-/// A seal whose record was read back; its token is still in the pending file.
-#[derive(Debug)]
-pub struct Minted {
-    /// The token.
-    pub token: SealToken,
-    /// The pending file.
-    pub pending: Pending,
-    /// The record.
-    pub record: SealRecord,
-    /// The transaction.
-    pub transaction: String,
-}
-
-/// Stakes; a taken hash starts over with a new token.
-pub async fn mint(
-    chain: &Chain,
-    seals: &Seals,
-    order: &Order,
-    place: &TokenPlace,
-) -> Outcome<Minted> {
-    mint_with(chain, seals, order, place, new_token).await
-}
-
-/// The same with tokens from elsewhere than the system's randomness.
-pub async fn mint_with(
-    chain: &Chain,
-    seals: &Seals,
-    order: &Order,
-    place: &TokenPlace,
-    mut next_token: impl FnMut() -> Outcome<SealToken>,
-) -> Outcome<Minted> {
-    let owner = chain.wallet()?.address();
-    for _ in 0..ATTEMPTS {
-        let token = next_token()?;
-        let hash = token.credential_hash();
-        let destination = match &place.token_file {
-            Some(path) => path.clone(),
-            None => seals.path(place.name.as_deref(), &hash),
-        };
-        seals.prepare(&destination)?;
-        let pending = pending(&hash, owner, destination, Purpose::Stake);
-        seals.keep_pending(&token, &pending)?;
-        let seal = NewSeal {
-            amount: order.amount,
-            hash,
-            node_id: order.node_id.clone(),
-            namespace: order.namespace.clone(),
-            validity_ms: order.validity_ms,
-        };
-        match chain.stake(&seal).await {
-            Ok(transaction) => {
-                let record = chain
-                    .read_back(&hash, |record| record.owner == owner)
-                    .await?;
-                return Ok(Minted {
-                    token,
-                    pending,
-                    record,
-                    transaction,
-                });
-            }
-            Err(TxFailure::HashSpent(failure)) => {
-                tracing::warn!(hash = %hash, "the hash is taken, starting over");
-                drop(failure);
-                seals.forget_pending(&pending.hash)?;
-            }
-            Err(failure) => return Err(give_up(seals, &pending, failure)),
-        }
-    }
-    Err(Failure::message(
-        Kind::Refused,
-        format!("{ATTEMPTS} new hashes in a row were taken by somebody else"),
-    )
-    .next("somebody watches your transactions and is faster; use another full node"))
-}
-
-fn pending(
-    hash: &CredentialHash,
-    owner: Address,
-    destination: PathBuf,
-    purpose: Purpose,
-) -> Pending {
-    Pending {
-        hash: hash.to_string(),
-        owner,
-        destination,
-        purpose,
-        since: now(),
-    }
-}
-
-/// Nothing was changed: forget the token. Not known: keep it, and say how to get it back.
-fn give_up(seals: &Seals, pending: &Pending, failure: TxFailure) -> Failure {
-    match failure {
-        TxFailure::HashSpent(failure) | TxFailure::Nothing(failure) => {
-            if let Err(error) = seals.forget_pending(&pending.hash) {
-                tracing::warn!(error = %error, "a pending token is left behind");
-            }
-            failure
-        }
-        TxFailure::Unknown(failure) => failure.next(
-            "the transaction may still come through and its token is kept: \
-             `k3s-daas seal list --recover` finishes what can be finished",
-        ),
-    }
 }
 
 fn deliver(
@@ -314,10 +194,14 @@ fn for_people(staked: &Staked) -> String {
         .as_ref()
         .map(|path| path.display().to_string());
     let file = file.unwrap_or_default();
+    // A viewer has no namespace of its own.
+    let namespace = match staked.view.tier {
+        Some(tier) if tier > Tier::Viewer => format!(" --namespace {}", staked.view.namespace),
+        _ => String::new(),
+    };
+    let facts = staked.view.facts_and([("token file", file.clone())]);
     format!(
-        "{}\n{}\n\ntry: k3s-daas kubeconfig --token-file {file} --to seal.kubeconfig",
-        staked.view.for_people(),
-        output::facts([("token file", file.clone())]),
+        "{facts}\n\ntry: k3s-daas kubeconfig --token-file {file}{namespace} --to seal.kubeconfig"
     )
 }
 
@@ -343,47 +227,6 @@ pub async fn refresh(context: &Context, args: RefreshArgs) -> Outcome {
     let pool = chain.pool().await?;
     progress.done();
     deliver(context, &seals, minted, &pool, args.print_token)
-}
-
-/// Gives the seal of `old` a new token.
-pub async fn rotate(
-    chain: &Chain,
-    seals: &Seals,
-    old: &CredentialHash,
-    path: Option<PathBuf>,
-    validity_ms: u64,
-) -> Outcome<Minted> {
-    let record = chain
-        .record(old)
-        .await?
-        .ok_or_else(|| super::seal::no_such(old))?;
-    let owner = chain.wallet()?.address();
-    for _ in 0..ATTEMPTS {
-        let token = new_token()?;
-        let hash = token.credential_hash();
-        let destination = path.clone().unwrap_or_else(|| seals.path(None, &hash));
-        let pending = pending(&hash, owner, destination, Purpose::Refresh);
-        seals.keep_pending(&token, &pending)?;
-        match chain.refresh(record.seal_id, hash, validity_ms).await {
-            Ok(transaction) => {
-                let record = chain
-                    .read_back(&hash, |record| record.owner == owner)
-                    .await?;
-                return Ok(Minted {
-                    token,
-                    pending,
-                    record,
-                    transaction,
-                });
-            }
-            Err(TxFailure::HashSpent(_)) => seals.forget_pending(&pending.hash)?,
-            Err(failure) => return Err(give_up(seals, &pending, failure)),
-        }
-    }
-    Err(Failure::message(
-        Kind::Refused,
-        "every new hash was taken by somebody else",
-    ))
 }
 
 /// Reads a token from a file that the caller knows, for the tour.

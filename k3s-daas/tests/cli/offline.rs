@@ -115,6 +115,13 @@ fn check_names_every_wrong_key_and_unknown_variable() {
     for name in ["listen", "K3S_DAAS_TENNANCY", "tenancy"] {
         assert!(problems.contains(name), "{problems}");
     }
+    let together = Program::new().run(&["config", "check", "--listen", "0.0.0.0:1", "-o", "json"]);
+    assert_eq!(together.code, 2);
+    assert!(
+        together.stdout.contains("strangers could ask"),
+        "{}",
+        together.stdout
+    );
     let mut good = Program::new();
     good.env
         .push(("K3S_DAAS_ELEVATED_OWNERS".into(), "any".into()));

@@ -120,6 +120,11 @@ impl SealView {
 
     /// As a list of facts.
     pub fn for_people(&self) -> String {
+        self.facts_and([])
+    }
+
+    /// As a list of facts, with more of them at the end.
+    pub fn facts_and<const N: usize>(&self, more: [(&str, String); N]) -> String {
         let optional = |text: &Option<String>| text.clone();
         let rows = [
             ("credential hash", Some(self.credential_hash.clone())),
@@ -143,9 +148,9 @@ impl SealView {
             ),
             ("refreshed", Some(format!("{} times", self.generation))),
         ];
-        output::facts(
-            rows.into_iter()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
+        let rows = rows
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        output::facts(rows.chain(more))
     }
 }
