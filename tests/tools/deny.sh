@@ -13,5 +13,5 @@ if ! "$deny" --version 2>/dev/null | grep -qF "$version"; then
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install --quiet --locked --root "$tools" "cargo-deny@$version"
 fi
-"$deny" --all-features check bans licenses sources
+"$deny" --log-level error --all-features check bans licenses sources
 "$deny" --all-features check advisories 2>/dev/null || echo "advisories: not checked, or see cargo deny check advisories" >&2
