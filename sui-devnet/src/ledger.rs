@@ -8,9 +8,11 @@
 //! Source: Sui 1.57 (protocol version 96): ids, digests, versions and storage prices as there.
 
 mod arguments;
+mod checkpoint;
 mod checks;
 mod coin;
 mod effects;
+mod gas;
 mod genesis;
 mod program;
 mod rejection;
@@ -18,15 +20,17 @@ mod session;
 mod signature;
 mod state;
 mod store;
+mod system;
 mod types;
 
+pub use checkpoint::Checkpoint;
 pub use checks::{REFERENCE_GAS_PRICE, SignatureError, verify_signatures};
 pub use coin::{balance_of, is_gas_coin};
 pub use effects::Executed;
 pub use genesis::{ContractIds, GenesisConfig};
 pub use program::CommandOutcome;
 pub use rejection::Rejection;
-pub use state::{Checkpoint, Ledger, Snapshot};
+pub use state::{Ledger, Snapshot};
 pub use store::Store;
 pub use types::row_types;
 

@@ -55,7 +55,7 @@ fn call(op: Op, tokens: &[(Address, SealTokenBcs)], slasher: ObjectId, admin: Ob
     let mint = Call::StakeAndMintSeal {
         coin: op.amount,
         hash: hash(op.which),
-        node_id: (op.which % 3 == 0).then(|| format!("node-{}", op.which % 5)),
+        node_id: (op.which.is_multiple_of(3)).then(|| format!("node-{}", op.which % 5)),
         namespace: None,
         validity_ms: 0,
     };

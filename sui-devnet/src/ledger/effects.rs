@@ -1,8 +1,6 @@
 //! From a program that has run to effects: versions, digests, gas.
 //!
-//! Units:  MIST. Storage costs 7,600 MIST a byte; when an object is changed or deleted 99 % of
-//!         what it had cost come back. Computation is a constant.
-//! Source: Sui's protocol config; every figure of the recorded answers comes out the same.
+//! Units:  MIST.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,14 +14,10 @@ use sui_sdk_types::{
 
 use super::checks::{COMPUTATION_UNITS, Checked, GasRule, Resolved};
 use super::coin;
+use super::gas::{self, STORAGE_PRICE};
 use super::program::{CommandOutcome, Failure, Input, Program, Value, sender_of};
 use super::session::{Session, View, Working};
 use crate::twin::Context;
-
-/// MIST a byte.
-const STORAGE_PRICE: u64 = 7_600;
-/// In ten thousandths.
-const REBATE_RATE: u128 = 9_900;
 
 /// A transaction that was executed.
 #[derive(Debug, Clone)]
@@ -102,18 +96,18 @@ pub(super) fn run(
         GasRule::Free => u64::MAX / 4,
     };
     let computation = COMPUTATION_UNITS.saturating_mul(checked.price);
-    let mut gas = price(&program.session, computation);
-    if result.is_ok() && net(&gas) > i128::from(budget) {
+    let mut gas = gas::price(&program.session, computation);
+    if result.is_ok() && gas::net(&gas) > i128::from(budget) {
         result = Err(Box::new((ExecutionError::InsufficientGas, None)));
         program = start();
-        gas = price(&program.session, computation);
+        gas = gas::price(&program.session, computation);
     }
     // Not even the gas coin's own storage can be paid: the whole budget goes.
-    let keeps_rebates = net(&gas) > i128::from(budget);
+    let keeps_rebates = gas::net(&gas) > i128::from(budget);
     if keeps_rebates {
         gas = GasCostSummary::new(budget, 0, 0, 0);
     }
-    pay(
+    gas::pay(
         &mut program.session,
         gas_id,
         budget_held(checked, rule),
@@ -235,35 +229,6 @@ fn open<'a>(
         view,
         package: chain.package,
         objects,
-    }
-}
-
-fn price(session: &Session<'_>, computation: u64) -> GasCostSummary {
-    let mut cost = 0u64;
-    let mut rebate = 0u64;
-    for object in session.objects.values().filter(|object| object.writable) {
-        if let Some(before) = &object.before {
-            rebate = rebate.saturating_add(before.storage_rebate());
-        }
-        if !object.deleted {
-            cost = cost.saturating_add(object.metered_size().saturating_mul(STORAGE_PRICE));
-        }
-    }
-    let back = (u128::from(rebate) * REBATE_RATE + 5_000) / 10_000;
-    let back = u64::try_from(back).unwrap_or(u64::MAX);
-    GasCostSummary::new(computation, cost, back, rebate.saturating_sub(back))
-}
-
-/// What is paid in the end. Less than nothing, when much storage was given back.
-fn net(gas: &GasCostSummary) -> i128 {
-    i128::from(gas.computation_cost) + i128::from(gas.storage_cost) - i128::from(gas.storage_rebate)
-}
-
-fn pay(session: &mut Session<'_>, gas_id: Address, held: u64, gas: &GasCostSummary) {
-    if let Some(object) = session.get_mut(&gas_id) {
-        let left = i128::from(coin::value(&object.contents)) + i128::from(held) - net(gas);
-        let left = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
-        object.contents = coin::contents(gas_id, left);
     }
 }
 

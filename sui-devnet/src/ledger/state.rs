@@ -11,13 +11,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sui_ledger::ids::to_sui;
 use sui_sdk_types::{
-    Address, CheckpointContents, CheckpointSummary, CheckpointTransactionInfo,
-    ConsensusCommitPrologueV4, ConsensusDeterminedVersionAssignments, Digest, Ed25519PublicKey,
-    Ed25519Signature, ExecutionStatus, GasCostSummary, MoveStruct, Object, ObjectData,
-    SignedTransaction, SimpleSignature, Transaction, TransactionEffects, TransactionEffectsV2,
-    TransactionKind, UserSignature,
+    Address, CheckpointContents, CheckpointSummary, Digest, Object, SignedTransaction,
 };
 
+use super::checkpoint::{Checkpoint, seal};
 use super::checks::{GasRule, check};
 use super::effects::{self, Chain, Executed, change};
 use super::genesis::{self, CLOCK, ContractIds, GENESIS_VERSION, GenesisConfig};
@@ -25,20 +22,7 @@ use super::program::CommandOutcome;
 use super::rejection::Rejection;
 use super::session::View;
 use super::store::Store;
-use super::{coin, types};
-
-/// A sealed checkpoint with all that happened in it.
-#[derive(Debug, Clone)]
-pub struct Checkpoint {
-    /// Number, time, totals.
-    pub summary: CheckpointSummary,
-    /// Digests of the transactions and their effects.
-    pub contents: CheckpointContents,
-    /// The summary's digest.
-    pub digest: Digest,
-    /// In the order they were executed.
-    pub transactions: Vec<Arc<Executed>>,
-}
+use super::{coin, system};
 
 /// A state between two checkpoints, to be stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,7 +57,7 @@ impl Ledger {
     pub fn genesis(config: GenesisConfig, retained: usize) -> Self {
         let made = genesis::make(&config);
         let outputs: Vec<Arc<Object>> = made.objects.into_iter().map(Arc::new).collect();
-        let effects = system_effects(
+        let effects = system::system_effects(
             made.digest,
             GENESIS_VERSION,
             outputs
@@ -82,8 +66,9 @@ impl Ledger {
                 .collect(),
             Vec::new(),
         );
-        let executed = system_executed(made.transaction, made.digest, effects, 0, GENESIS_VERSION)
-            .with_objects(Vec::new(), outputs.clone());
+        let executed =
+            system::system_executed(made.transaction, made.digest, effects, 0, GENESIS_VERSION)
+                .with_objects(Vec::new(), outputs.clone());
         let checkpoint = seal(None, config.timestamp_ms, vec![Arc::new(executed)]);
         let mut ids = made.ids;
         ids.chain = checkpoint.digest.to_base58();
@@ -240,7 +225,10 @@ impl Ledger {
             return;
         }
         let timestamp_ms = now_ms.max(self.latest().summary.timestamp_ms);
-        let prologue = self.prologue(timestamp_ms);
+        let prologue = self
+            .store
+            .head(&CLOCK)
+            .and_then(|clock| system::prologue(clock, self.latest(), timestamp_ms));
         self.open = Some((timestamp_ms, Vec::new()));
         if let Some(prologue) = prologue {
             self.apply(&Arc::new(prologue));
@@ -350,47 +338,6 @@ impl Ledger {
         }
     }
 
-    /// The system transaction that sets the Clock.
-    fn prologue(&self, timestamp_ms: u64) -> Option<Executed> {
-        let before = self.store.head(&CLOCK)?;
-        let round = self.height() + 1;
-        let transaction = Transaction {
-            kind: TransactionKind::ConsensusCommitPrologueV4(ConsensusCommitPrologueV4 {
-                epoch: 0,
-                round,
-                sub_dag_index: None,
-                commit_timestamp_ms: timestamp_ms,
-                consensus_commit_digest: Digest::ZERO,
-                consensus_determined_version_assignments:
-                    ConsensusDeterminedVersionAssignments::CanceledTransactionsV2 {
-                        canceled_transactions: Vec::new(),
-                    },
-                additional_state_digest: self.latest().digest,
-            }),
-            ..genesis::system_transaction()
-        };
-        let digest = transaction.digest();
-        let version = before.version() + 1;
-        let mut contents = CLOCK.into_inner().to_vec();
-        contents.extend_from_slice(&timestamp_ms.to_le_bytes());
-        let data = MoveStruct::new(types::clock(), false, version, contents)?;
-        let after = Arc::new(Object::new(
-            ObjectData::Struct(data),
-            *before.owner(),
-            digest,
-            before.storage_rebate(),
-        ));
-        let effects = system_effects(
-            digest,
-            version,
-            vec![change(CLOCK, Some(before), Some(&after))],
-            vec![before.previous_transaction()],
-        );
-        let executed = system_executed(transaction, digest, effects, round, version)
-            .with_objects(vec![Arc::clone(before)], vec![after]);
-        Some(executed)
-    }
-
     fn keep(&mut self, checkpoint: Arc<Checkpoint>) {
         self.by_digest
             .insert(checkpoint.digest, checkpoint.summary.sequence_number);
@@ -419,117 +366,5 @@ impl Ledger {
     #[must_use]
     pub fn package(&self) -> Address {
         to_sui(self.ids.package.as_bytes())
-    }
-}
-
-impl Executed {
-    fn with_objects(mut self, inputs: Vec<Arc<Object>>, outputs: Vec<Arc<Object>>) -> Self {
-        self.inputs = inputs;
-        self.outputs = outputs;
-        self
-    }
-}
-
-fn system_executed(
-    transaction: Transaction,
-    digest: Digest,
-    effects: TransactionEffects,
-    checkpoint: u64,
-    version: u64,
-) -> Executed {
-    // A real node answers with this signature of zeros too.
-    let signature = UserSignature::Simple(SimpleSignature::Ed25519 {
-        signature: Ed25519Signature::new([0; 64]),
-        public_key: Ed25519PublicKey::new([0; 32]),
-    });
-    Executed {
-        signed: SignedTransaction {
-            transaction,
-            signatures: vec![signature],
-        },
-        digest,
-        effects,
-        events: None,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        deleted: Vec::new(),
-        version,
-        balance_changes: Vec::new(),
-        checkpoint,
-    }
-}
-
-fn system_effects(
-    digest: Digest,
-    version: u64,
-    changed_objects: Vec<sui_sdk_types::ChangedObject>,
-    dependencies: Vec<Digest>,
-) -> TransactionEffects {
-    TransactionEffects::V2(Box::new(TransactionEffectsV2 {
-        status: ExecutionStatus::Success,
-        epoch: 0,
-        gas_used: GasCostSummary::new(0, 0, 0, 0),
-        transaction_digest: digest,
-        gas_object_index: None,
-        events_digest: None,
-        dependencies,
-        lamport_version: version,
-        changed_objects,
-        unchanged_consensus_objects: Vec::new(),
-        auxiliary_data_digest: None,
-    }))
-}
-
-fn seal(
-    previous: Option<&CheckpointSummary>,
-    timestamp_ms: u64,
-    transactions: Vec<Arc<Executed>>,
-) -> Checkpoint {
-    let contents = CheckpointContents::new_v1(
-        transactions
-            .iter()
-            .map(|executed| {
-                CheckpointTransactionInfo::new(
-                    executed.digest,
-                    executed.effects.digest(),
-                    executed.signed.signatures.clone(),
-                )
-            })
-            .collect(),
-    );
-    let mut gas = previous.map_or_else(
-        || GasCostSummary::new(0, 0, 0, 0),
-        |previous| previous.epoch_rolling_gas_cost_summary.clone(),
-    );
-    for executed in &transactions {
-        let used = executed.effects.gas_summary();
-        gas.computation_cost = gas.computation_cost.saturating_add(used.computation_cost);
-        gas.storage_cost = gas.storage_cost.saturating_add(used.storage_cost);
-        gas.storage_rebate = gas.storage_rebate.saturating_add(used.storage_rebate);
-        gas.non_refundable_storage_fee = gas
-            .non_refundable_storage_fee
-            .saturating_add(used.non_refundable_storage_fee);
-    }
-    let summary = CheckpointSummary {
-        epoch: 0,
-        sequence_number: previous.map_or(0, |previous| previous.sequence_number + 1),
-        network_total_transactions: previous
-            .map_or(0, |previous| previous.network_total_transactions)
-            + transactions.len() as u64,
-        content_digest: contents.digest(),
-        previous_digest: previous.map(CheckpointSummary::digest),
-        epoch_rolling_gas_cost_summary: gas,
-        timestamp_ms,
-        checkpoint_commitments: Vec::new(),
-        end_of_epoch_data: None,
-        // BCS of `CheckpointVersionSpecificData::V1 { randomness_rounds: [] }`.
-        version_specific_data: vec![0, 0],
-    };
-    let digest = summary.digest();
-    Checkpoint {
-        summary,
-        contents,
-        digest,
-        transactions,
     }
 }
