@@ -1,11 +1,12 @@
 //! `restake`, `unstake`, `withdraw` (by the owner), `slash` and `revoke` (by the operator).
 
-use seal::{CredentialHash, Mist, ObjectId, SealStatus};
+use seal::{CredentialHash, ObjectId, SealStatus};
 use serde::Serialize;
 use sui_ledger::tx::Call;
 
 use super::Context;
 use super::seal::{SealView, Which, no_such, parse_hash};
+use super::stake::Amount;
 use crate::chain::Chain;
 use crate::config::keys::{ChainKeys, Group};
 use crate::failure::{Failure, Kind, Outcome};
@@ -21,9 +22,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = RESTAKE_EXAMPLES)]
 pub struct RestakeArgs {
-    /// How much more, in SUI
-    #[arg(value_name = "SUI")]
-    pub amount: Mist,
+    /// How much more.
+    #[command(flatten)]
+    pub amount: Amount,
     /// Which seal.
     #[command(flatten)]
     pub which: Which,
@@ -84,7 +85,7 @@ fn parse_reason(text: &str) -> Result<String, String> {
 
 /// `restake`
 pub async fn restake(context: &Context, args: RestakeArgs) -> Outcome {
-    let amount = args.amount;
+    let amount = args.amount.mist();
     manage(context, &args.which, &args.chain, "restaking", |token| {
         Call::Restake { token, amount }
     })

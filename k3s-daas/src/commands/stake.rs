@@ -35,9 +35,9 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = STAKE_EXAMPLES)]
 pub struct StakeArgs {
-    /// How much, in SUI
-    #[arg(value_name = "SUI")]
-    pub amount: Mist,
+    /// How much.
+    #[command(flatten)]
+    pub amount: Amount,
     /// The worker machine that this seal may join
     #[arg(long, value_name = "NAME")]
     pub node_id: Option<NodeName>,
@@ -53,6 +53,25 @@ pub struct StakeArgs {
     /// The chain.
     #[command(flatten)]
     pub chain: ChainKeys,
+}
+
+/// How much SUI: as the first word or as an option.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Amount {
+    /// How much, in SUI
+    #[arg(value_name = "SUI", required_unless_present = "amount")]
+    sui: Option<Mist>,
+    /// The same as an option
+    #[arg(long, value_name = "SUI", conflicts_with = "sui")]
+    amount: Option<Mist>,
+}
+
+impl Amount {
+    /// The amount; one of the two is there.
+    #[must_use]
+    pub fn mist(self) -> Mist {
+        self.sui.or(self.amount).unwrap_or_default()
+    }
 }
 
 /// Where a new token goes.
@@ -144,7 +163,7 @@ pub async fn stake(context: &Context, args: StakeArgs) -> Outcome {
     let progress = Progress::start("staking");
     let chain = Chain::open(&config)?;
     let order = Order {
-        amount: args.amount,
+        amount: args.amount.mist(),
         node_id: args.node_id,
         namespace: args.namespace,
         validity_ms: args.validity.map_or(0, |validity| validity.0),
