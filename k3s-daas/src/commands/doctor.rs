@@ -128,12 +128,15 @@ pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
         progress.now("asking the chain");
         checks.extend(ledger::checks(&chain).await);
     }
-    if let Ok(server) = args.all.server.resolve(&context.sources) {
+    if let (Ok(server), Ok(k3s)) = (
+        args.all.server.resolve(&context.sources),
+        args.all.k3s.resolve(&context.sources),
+    ) {
         checks.push(local::elevated_owners(server.elevated_owners.as_ref()));
         progress.now("asking the webhooks");
         let state = args.all.state.resolve(&context.sources).ok();
         let state = state.and_then(|state| state.state_dir);
-        checks.extend(webhooks::checks(&server, state.as_deref()).await);
+        checks.extend(webhooks::checks(&server, &k3s, state.as_deref()).await);
         checks.extend(cluster::checks(&args.k3s_config));
     }
     progress.done();

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Check;
-use crate::config::keys::ServerConfig;
+use crate::config::keys::{K3sConfig, ServerConfig};
 use crate::server::{DEFAULT_STATE, pki_folder};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks the webhooks and their health.
-pub(super) async fn checks(config: &ServerConfig, state: Option<&Path>) -> Vec<Check> {
+pub(super) async fn checks(
+    config: &ServerConfig,
+    k3s: &K3sConfig,
+    state: Option<&Path>,
+) -> Vec<Check> {
     vec![
-        reviews(config, state).await,
+        reviews(config, k3s, state).await,
         ready(config.metrics_listen).await,
     ]
 }
@@ -28,26 +32,31 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn reviews(config: &ServerConfig, state: Option<&Path>) -> Check {
+/// Asks as the API server does: with the CA and the client certificate that it is rendered.
+async fn reviews(config: &ServerConfig, k3s: &K3sConfig, state: Option<&Path>) -> Check {
     const NAME: &str = "webhooks";
     let pki = pki_folder(state.unwrap_or(Path::new(DEFAULT_STATE)));
-    let ca: PathBuf = config
-        .tls_certificate
-        .clone()
-        .unwrap_or_else(|| pki.join("ca.crt"));
+    let ca: PathBuf = k3s.webhook_ca.clone().unwrap_or_else(|| pki.join("ca.crt"));
     let read = std::fs::read(&ca).map(|pem| reqwest::Certificate::from_pem_bundle(&pem));
     let Ok(Ok(roots)) = read else {
         return Check::warn(
             NAME,
-            format!("their certificate {} can't be read", ca.display()),
-            "start `k3s-daas server` once, or run the doctor as the server's user",
+            format!(
+                "the CA of their certificate, {}, can't be read",
+                ca.display()
+            ),
+            "set webhook_ca, start `k3s-daas server` once, or run the doctor as the server's user",
         );
     };
     let mut client = reqwest::Client::builder()
         .tls_certs_only(roots)
         .timeout(TIMEOUT)
         .no_proxy();
-    let identity = [pki.join("client.crt"), pki.join("client.key")].map(std::fs::read);
+    let identity = [
+        (&k3s.webhook_client_certificate, "client.crt"),
+        (&k3s.webhook_client_key, "client.key"),
+    ]
+    .map(|(given, made)| std::fs::read(given.clone().unwrap_or_else(|| pki.join(made))));
     if let [Ok(certificate), Ok(key)] = identity
         && let Ok(identity) = reqwest::Identity::from_pem(&[certificate, key].concat())
     {
@@ -71,7 +80,8 @@ async fn reviews(config: &ServerConfig, state: Option<&Path>) -> Check {
         Err(error) => Check::fail(
             NAME,
             format!("{url} does not answer: {}", chain(&error)),
-            "start `k3s-daas server`; see --listen and its TLS files",
+            "start `k3s-daas server`; see listen, webhook_ca and, where tls_client_ca is set, \
+             webhook_client_certificate",
         ),
     }
 }
