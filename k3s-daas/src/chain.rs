@@ -13,7 +13,7 @@ use sui_ledger::chain_id::ChainId;
 use sui_ledger::client::{ClientSettings, LedgerClient};
 use sui_ledger::contract::Pool;
 use sui_ledger::error::LedgerError;
-use sui_ledger::keystore::{Keystore, WalletKey};
+use sui_ledger::keystore::{ClientConfig, Keystore, KeystoreError, WalletKey};
 use sui_ledger::manifest::ContractIds;
 use sui_ledger::metrics::LedgerMetrics;
 use sui_ledger::reads::{read_owner, read_pool, read_seal};
@@ -64,7 +64,7 @@ impl Chain {
         if let Some(endpoint) = &config.endpoint {
             ids.endpoint.clone_from(&endpoint.0);
         }
-        let wallet = wallet(config).map_err(|error| format!("{error:#}"));
+        let wallet = wallet_key(config).map_err(|error| format!("{:#}", anyhow::Error::new(error)));
         let timeout = Duration::from_secs(config.transaction_timeout_seconds);
         Self::new(ids, wallet, timeout)
     }
@@ -255,13 +255,22 @@ fn metrics() -> LedgerMetrics {
     LedgerMetrics::register(&mut Registry::default())
 }
 
-fn wallet(config: &ChainConfig) -> anyhow::Result<WalletKey> {
+/// The configured key: that of the address, else the keystore's only one, else the one that the
+/// `sui` command line has made active in the `client.yaml` beside the keystore.
+pub fn wallet_key(config: &ChainConfig) -> Result<WalletKey, KeystoreError> {
     let keystore = Keystore::load(&config.keystore)?;
-    let key = match &config.address {
-        Some(address) => keystore.key(address)?,
-        None => keystore.only_key()?,
+    if let Some(address) = &config.address {
+        return keystore.key(address).cloned();
+    }
+    let ambiguous = match keystore.only_key() {
+        Err(error @ KeystoreError::Ambiguous { .. }) => error,
+        key => return key.cloned(),
     };
-    Ok(key.clone())
+    let beside = config.keystore.with_file_name("client.yaml");
+    match ClientConfig::load(&beside) {
+        Ok(client) => keystore.key(&client.active_address).cloned(),
+        Err(_) => Err(ambiguous),
+    }
 }
 
 /// Sorts a failure of the node.

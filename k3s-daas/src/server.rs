@@ -157,6 +157,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         limits: Limits::default(),
     };
     let unstarted = "a listener did not start";
+    let elsewhere = "end what listens there, or give another --listen or --metrics-listen";
     let reviews = serve(
         listener("webhooks", config.listen, transport),
         reviews,
@@ -164,7 +165,8 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         shutdown.clone(),
     )
     .await
-    .or_fail(Kind::Failed, unstarted)?;
+    .or_fail(Kind::Failed, unstarted)
+    .map_err(|failure| failure.next(elsewhere))?;
     let operations = serve(
         listener("operations", config.metrics_listen, Transport::Plain),
         operations::router(health.clone(), Arc::new(registry)),
@@ -172,7 +174,8 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         shutdown.clone(),
     )
     .await
-    .or_fail(Kind::Failed, unstarted)?;
+    .or_fail(Kind::Failed, unstarted)
+    .map_err(|failure| failure.next(elsewhere))?;
     tracing::info!(
         reviews = %reviews.address,
         operations = %operations.address,

@@ -142,6 +142,8 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let lock = layout.lock()?;
     let binary = find_control_plane(&plan.up)?;
     let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;
+    // The control plane is told where the webhooks will be before they are there.
+    let listen = free_port(plan.server.listen)?;
     let progress = Progress::told("starting the ledger");
     let ledger = ledger::start(layout, &plan.devnet).await?;
     let operator = tenants::wallet(&layout.operator_wallet())?;
@@ -151,8 +153,6 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     progress.now(format!(
         "starting {kind} ({path}), staking for four tenants"
     ));
-    // The control plane is told where the webhooks will be before they are there.
-    let listen = free_port(plan.server.listen)?;
     let options = options(plan, listen, &kubectl)?;
     let control_plane = async {
         launch::start(&binary, options)
@@ -230,16 +230,17 @@ fn built_control_plane() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// The address itself, with a free port where it has none. Who takes the port meanwhile makes the
-/// webhooks' start fail, and says so.
+/// The address itself, with a free port where it has none; a taken one is said before anything
+/// slow is started. Who takes the port meanwhile makes the webhooks' start fail, and says so.
 fn free_port(listen: std::net::SocketAddr) -> Outcome<std::net::SocketAddr> {
-    if listen.port() != 0 {
-        return Ok(listen);
-    }
     let listener = std::net::TcpListener::bind(listen);
     listener
         .and_then(|listener| listener.local_addr())
-        .or_fail(Kind::Failed, "there is no free port for the webhooks")
+        .or_fail(
+            Kind::Failed,
+            format!("the webhooks can't listen on {listen}"),
+        )
+        .map_err(|failure| failure.next("end what listens there, or give another --listen"))
 }
 
 fn options(plan: &Plan, listen: std::net::SocketAddr, kubectl: &Kubectl) -> Outcome<StartOptions> {

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use sui_ledger::keystore::Keystore;
 use sui_ledger::tx::{Artefact, Wallet, WalletSettings};
 
 use super::Context;
-use crate::chain::{client, tx_failure};
+use crate::chain::{client, tx_failure, wallet_key};
 use crate::config::keys::{ChainKeys, Group};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::output;
@@ -64,20 +63,13 @@ pub async fn run(context: &Context, command: ContractCommand) -> Outcome {
     if let Some(folder) = config.contract.parent() {
         make_private_folder(folder)?;
     }
-    let keystore = Keystore::load(&config.keystore)
+    let key = wallet_key(&config)
         .or_fail(Kind::Usage, "there is no wallet to sign with")
-        .map_err(|failure| failure.next("give --keystore; `k3s-daas wallet new` makes one"))?;
-    let key = match &config.address {
-        Some(address) => keystore.key(address),
-        None => keystore.only_key(),
-    }
-    .or_fail(Kind::Usage, "there is no wallet to sign with")?;
+        .map_err(|failure| {
+            failure.next("give --keystore and --address; `k3s-daas wallet new` makes one")
+        })?;
     let progress = Progress::start("publishing");
-    let wallet = Wallet::new(
-        client(&endpoint.0, None)?,
-        key.clone(),
-        WalletSettings::default(),
-    );
+    let wallet = Wallet::new(client(&endpoint.0, None)?, key, WalletSettings::default());
     let ids = wallet
         .publish(&artefact, &endpoint.0)
         .await

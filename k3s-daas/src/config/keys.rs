@@ -119,7 +119,8 @@ settings! {
         endpoint: Option<Url> = None;
         /// Wallet keys in the format of Sui's own keystore.
         keystore: PathBuf = Some("~/.sui/sui_config/sui.keystore");
-        /// Which of the keystore's addresses signs; not needed where it has only one.
+        /// Which of the keystore's addresses signs; its only one, or the one that the sui command
+        /// line has made active, when not given.
         address: Option<Address> = None;
         /// How long a transaction may take before it counts as lost, in seconds.
         transaction_timeout_seconds: u64 = Some("60");

@@ -450,3 +450,20 @@ fn publishing_never_overwrites_the_ids_of_a_contract() {
         refused.stderr
     );
 }
+
+#[test]
+fn of_several_keys_the_one_that_sui_has_made_active_signs() {
+    let world = World::new();
+    let first = world.json(&["wallet", "show"])[0]["address"].clone();
+    world.program.run(&["wallet", "new"]).ok();
+    let refused = world.program.run(&["stake", "0.5"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("give --keystore and --address"),
+        "{}",
+        refused.stderr
+    );
+    let client = format!("keystore:\n  File: /anywhere\nactive_address: {first}\n");
+    std::fs::write(world.program.path(".sui/sui_config/client.yaml"), client).unwrap();
+    assert_eq!(world.json(&["stake", "0.5"])["owner"], first);
+}
