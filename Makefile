@@ -65,7 +65,7 @@ docs: ## Write the generated documents again
 	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p k3s-daas --test docs
 
 bench-micro: ## Criterion benchmarks of the pure parts
-	@cargo bench --locked -p seal -p authn-webhook -p authz-webhook -p sui-ledger
+	@cargo bench --locked -p authn-webhook -p authz-webhook -p sui-ledger --bench decide --bench directory
 
 bench-load: ## Side-by-side load runs
 	@cargo run --release --locked -p k3s-daas-tests --bin bench
