@@ -16,7 +16,7 @@ use seal::{NodeClaim, NodeName, SealStatus, Tier, UnixMillis, Unusable};
 use sui_ledger::chain_id::ChainId;
 use sui_ledger::contract::Cause;
 use sui_ledger::directory::{
-    Change, Directory, DirectoryConfig, Running, SealDirectory, Unavailable, Why,
+    Change, Directory, DirectoryConfig, Running, SealDirectory, StartError, Unavailable, Why,
 };
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
@@ -554,7 +554,7 @@ async fn a_state_directory_belongs_to_one_process() {
         ..DirectoryConfig::default()
     };
     let second = Directory::start(rig.ledger.clone(), &ids(), config, &mut Registry::default());
-    assert!(second.is_err());
+    assert!(matches!(second, Err(StartError::InUse { .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,6 +159,8 @@ pub(crate) struct Core {
     losses: u64,
     /// When each active record that is cached or watched expires.
     expiries: BTreeSet<(UnixMillis, CredentialHash)>,
+    /// The latest expiry that was told.
+    expired_until: UnixMillis,
     watched: HashMap<CredentialHash, Watched>,
     changes: Vec<Change>,
     lost: Vec<Loss>,
@@ -179,6 +181,7 @@ impl Core {
             owed: None,
             losses: 0,
             expiries: BTreeSet::new(),
+            expired_until: UnixMillis(0),
             watched: HashMap::new(),
             changes: Vec::new(),
             lost: Vec::new(),

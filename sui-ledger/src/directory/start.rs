@@ -1,6 +1,7 @@
 //! Starts and stops the directory's tasks.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,13 @@ use crate::manifest::ContractIds;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The file of ends can't be opened, or another process holds it.
+    /// Another process follows the chain with the same state directory.
+    #[error("{directory} is in use by another process", directory = .directory.display())]
+    InUse {
+        /// The state directory.
+        directory: PathBuf,
+    },
+    /// The file of ends can't be opened.
     #[error("ends can't be kept in {directory}", directory = .directory.display())]
     Ends {
         /// The state directory.
@@ -173,9 +180,14 @@ fn open_ends(
         return Ok((Ends::in_memory(config.max_ends), None));
     };
     let (file, recovered) =
-        EndsFile::open(directory, chain_id, pool).map_err(|source| StartError::Ends {
-            directory: directory.clone(),
-            source,
+        EndsFile::open(directory, chain_id, pool).map_err(|source| match source.kind() {
+            ErrorKind::WouldBlock => StartError::InUse {
+                directory: directory.clone(),
+            },
+            _ => StartError::Ends {
+                directory: directory.clone(),
+                source,
+            },
         })?;
     if recovered.damaged > 0 || recovered.set_aside {
         tracing::warn!(

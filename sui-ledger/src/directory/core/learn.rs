@@ -92,6 +92,11 @@ impl Core {
     /// Reports up to `limit` seals whose time has come; says whether there may be more.
     pub(crate) fn expire(&mut self, limit: usize, now: Now) -> bool {
         let latest = self.shared.latest(now);
+        if self.expired_until > latest {
+            // The clock had run ahead and was put right: what was told too early is due again.
+            self.expired_until = latest;
+            self.requeue(latest);
+        }
         for _ in 0..limit {
             let Some((at, hash)) = self.expiries.first().copied() else {
                 return false;
@@ -100,6 +105,7 @@ impl Core {
                 return false;
             }
             self.expiries.pop_first();
+            self.expired_until = self.expired_until.max(at);
             let Some(record) = self.known(&hash).filter(|record| record.expires_at == at) else {
                 continue;
             };
@@ -116,6 +122,22 @@ impl Core {
             });
         }
         true
+    }
+
+    /// Queues every expiry that is still to come.
+    fn requeue(&mut self, latest: UnixMillis) {
+        let expiries = &mut self.expiries;
+        let mut queue = |hash: &CredentialHash, record: &Arc<SealRecord>| {
+            if record.status == SealStatus::Active && record.expires_at > latest {
+                expiries.insert((record.expires_at, *hash));
+            }
+        };
+        for (hash, watched) in &self.watched {
+            if let Some(record) = &watched.last {
+                queue(hash, record);
+            }
+        }
+        self.shared.records.for_each(queue);
     }
 
     /// A record from an event or a read. Only a newer one changes anything; what is known
