@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use k3s_daas_tests::bench::load::{Pressure, Sample, Target, push};
 use k3s_daas_tests::bench::report::Report;
 use k3s_daas_tests::bench::synthetic::{SyntheticChain, token};
-use k3s_daas_tests::bench::{bare, chain_follow, ours, reviews, slash};
+use k3s_daas_tests::bench::{bare, chain_follow, ours, reviews, slash, slash_kubectl};
 use tokio::io::AsyncBufReadExt as _;
 use webhook_server::pki::DevPki;
 
@@ -52,6 +52,9 @@ async fn measure(only: &[String]) -> anyhow::Result<()> {
     }
     if wanted("slash") {
         slash::measure(&mut report).await?;
+    }
+    if wanted("slash-kubectl") {
+        slash_kubectl::measure(&mut report).await?;
     }
     if wanted("busy-chain") {
         chain_follow::measure(&mut report).await?;
