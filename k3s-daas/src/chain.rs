@@ -131,7 +131,10 @@ impl Chain {
         self.wallet.as_deref().map_err(|error| {
             Failure::message(Kind::Usage, error)
                 .context("there is no wallet to sign with")
-                .next("give --keystore and --address; `k3s-daas wallet new` makes one")
+                .next(
+                    "give --keystore and --address; `k3s-daas wallet show` lists the addresses, \
+                     `k3s-daas wallet new` makes one",
+                )
         })
     }
 

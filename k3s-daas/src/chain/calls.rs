@@ -118,10 +118,14 @@ pub fn tx_failure(error: TxError, endpoint: &str) -> Failure {
                 "send SUI to the address; on the embedded ledger `k3s-daas wallet faucet` does",
             )
         }
-        error @ (TxError::NotOwned { .. } | TxError::MissingObject { .. } | TxError::Taken) => {
-            Failure::new(Kind::Refused, error)
-                .next("`k3s-daas seal list` shows the seals of the wallet's address")
+        error @ (TxError::NotOwned { .. } | TxError::MissingObject { .. }) => {
+            Failure::new(Kind::Refused, error).next(
+                "`k3s-daas seal list` shows the seals of the wallet's address; slash and revoke \
+                 need the wallet that holds the SlashCap: --keystore, --address or --cap",
+            )
         }
+        error @ TxError::Taken => Failure::new(Kind::Refused, error)
+            .next("`k3s-daas seal list` shows the seals of the wallet's address"),
         error @ (TxError::OutcomeUnknown { .. } | TxError::NotVisible { .. }) => {
             Failure::new(Kind::Unavailable, error)
                 .next("look at the seal with `k3s-daas seal list` before trying again")
