@@ -124,7 +124,14 @@ pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
     let progress = Progress::start("looking at the configuration");
     let mut checks = local::configuration(context, &args.all);
     if let Ok(chain) = args.all.chain.resolve(&context.sources) {
-        checks.extend(local::file_modes(&chain));
+        let server = args.all.server.resolve(&context.sources).ok();
+        let k3s = args.all.k3s.resolve(&context.sources).ok();
+        let keys = [
+            server.and_then(|server| server.tls_key),
+            k3s.and_then(|k3s| k3s.webhook_client_key),
+        ];
+        let keys: Vec<&std::path::Path> = keys.iter().flatten().map(AsRef::as_ref).collect();
+        checks.extend(local::file_modes(&chain, &keys));
         progress.now("asking the chain");
         checks.extend(ledger::checks(&chain).await);
     }

@@ -45,13 +45,14 @@ pub(super) fn configuration(context: &Context, args: &AllKeys) -> Vec<Check> {
     checks
 }
 
-/// Files that hold secrets.
-pub(super) fn file_modes(config: &ChainConfig) -> Vec<Check> {
+/// Files that hold secrets: tokens, the wallet, and the private `keys` of certificates.
+pub(super) fn file_modes(config: &ChainConfig, keys: &[&Path]) -> Vec<Check> {
     const NAME: &str = "file modes";
     let seals = Seals::new(&config.seals_dir);
     let tokens = seals.known().unwrap_or_default();
     let mut paths: Vec<&Path> = tokens.iter().map(|known| known.path.as_path()).collect();
     paths.push(&config.keystore);
+    paths.extend(keys);
     let open: Vec<String> = paths
         .iter()
         .filter(|path| open_to_others(path).unwrap_or(false))
