@@ -11,7 +11,7 @@ use seal::{Address, ElevatedOwners};
 
 use super::values::{List, Url};
 use super::{Key, Setting, Source, Sources};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Kind, Outcome};
 
 /// A group of keys that one part of the program needs.
 pub trait Group: Default {
@@ -96,7 +96,7 @@ macro_rules! settings {
                     $( $key: match keys.next() {
                         Some(key) => sources.value(key, self.$key.as_deref())?,
                         // One key for each field, by the same macro.
-                        None => unreachable!(),
+                        None => return Err(no_key(stringify!($key))),
                     }, )*
                 })
             }
@@ -108,6 +108,10 @@ macro_rules! settings {
             }
         }
     };
+}
+
+fn no_key(name: &str) -> Failure {
+    Failure::message(Kind::Failed, format!("{name} is no key of its group; this is a bug"))
 }
 
 settings! {
