@@ -209,6 +209,8 @@ mod tests {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
+        // `wait` would close it, and a closed pipe ends the child.
+        let _pipe = guard.stdin.take();
         let status = tokio::time::timeout(SOON, guard.wait())
             .await
             .unwrap()
