@@ -10,7 +10,8 @@
 use std::fmt;
 
 use seal::{JoinCredential, SealToken};
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use webhook_server::{Review, TypeMeta};
 
 /// A request.
@@ -20,6 +21,7 @@ pub struct TokenReview {
     api_version: String,
     kind: String,
     /// What is asked.
+    #[serde(deserialize_with = "object")]
     pub spec: TokenReviewSpec,
 }
 
@@ -32,6 +34,26 @@ pub struct TokenReviewSpec {
     /// For whom it must be good; the K3s supervisor names nobody.
     #[serde(default)]
     pub audiences: Option<Vec<String>>,
+}
+
+/// Reads a JSON object. The derived reader would take a list of the fields' values as
+/// well, which no Kubernetes decoder does.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenReviewSpec, D::Error> {
+    struct Spec;
+
+    impl<'de> Visitor<'de> for Spec {
+        type Value = TokenReviewSpec;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TokenReviewSpec, A::Error> {
+            TokenReviewSpec::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Spec)
 }
 
 impl Review for TokenReview {

@@ -206,6 +206,9 @@ async fn malformed_reviews_are_answered_with_a_kubernetes_status() {
     let world = World::new();
     world.directory.put(HASH.parse_hash(), record());
     let good = review(SEAL, Some(&["k3s"]));
+    let spec_as_a_list = format!(
+        r#"{{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":["{SEAL}",["k3s"]]}}"#
+    );
     for (body, code, message) in [
         (String::new(), 400, "not a JSON object"),
         ("{}".to_owned(), 400, "missing"),
@@ -245,6 +248,7 @@ async fn malformed_reviews_are_answered_with_a_kubernetes_status() {
         (good.replace("[\"k3s\"]", "\"k3s\""), 400, "wrong type"),
         (good.replace("[\"k3s\"]", "[1]"), 400, "wrong type"),
         (good.replace("\"spec\"", "\"Spec\""), 400, "missing"),
+        (spec_as_a_list, 400, "wrong type"),
         (format!("[{good}]"), 400, "not a JSON object"),
         (format!("{good}{good}"), 400, "not JSON"),
         (
