@@ -70,7 +70,10 @@ bench-micro: ## Criterion benchmarks of the pure parts
 bench-load: ## Side-by-side load runs
 	@cargo run --release --locked -p k3s-daas-tests --bin bench
 
+fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz
+	@tests/tools/fuzz.sh
+
 ci: test demo ## What CI runs
 
 clean: ## Remove what was built here
-	@rm -rf target $(CACHE) move/node_modules
+	@rm -rf target fuzz/target $(CACHE) move/node_modules
