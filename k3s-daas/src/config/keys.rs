@@ -111,7 +111,10 @@ macro_rules! settings {
 }
 
 fn no_key(name: &str) -> Failure {
-    Failure::message(Kind::Failed, format!("{name} is no key of its group; this is a bug"))
+    Failure::message(
+        Kind::Failed,
+        format!("{name} is no key of its group; this is a bug"),
+    )
 }
 
 settings! {
