@@ -46,7 +46,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
             anyhow::Ok(sent.elapsed())
         };
         let (_, refused) = tokio::try_join!(slashing, refused)?;
-        waits.push(refused.saturating_sub(INTERVAL).as_secs_f64() * 1000.0);
+        waits.push(refused.as_secs_f64() * 1000.0);
     }
     cluster.stop().await;
     waits.sort_by(f64::total_cmp);
@@ -54,9 +54,9 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     report.plain(
         "slash_to_refusal_at_kubectl_p99",
         p99,
-        "ms",
+        "ms from sending, checkpoints every 250 ms",
         "under 2500 beyond the checkpoint interval",
-        p99 < 2_500.0,
+        p99 < 2_750.0,
     );
     Ok(())
 }
