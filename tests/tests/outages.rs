@@ -241,16 +241,13 @@ async fn a_restarted_ledger_goes_on_where_it_was() {
     devnet.shutdown().await;
 }
 
-/// 100,000 tokens of strangers while valid ones are in use.
+/// 100,000 tokens of strangers while 1,000 valid ones are in use.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_random_tokens_changes_no_answer() {
     const STRANGERS: u64 = 100_000;
-    let scene = Scene::new().await;
-    let mut held = Vec::new();
-    for n in 0..12 {
-        held.push(scene.staked(n).await);
-    }
-    let (held, scene) = (Arc::new(held), Arc::new(scene));
+    const LANES: u64 = 32;
+    let scene = Arc::new(Scene::new().await);
+    let held = Arc::new(a_thousand_seals(&scene).await);
     let (over, asked) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -268,10 +265,10 @@ async fn a_flood_of_random_tokens_changes_no_answer() {
         })
     };
     let mut flood = tokio::task::JoinSet::new();
-    for lane in 0..32u64 {
+    for lane in 0..LANES {
         let scene = scene.clone();
         flood.spawn(async move {
-            for n in (lane..STRANGERS).step_by(32) {
+            for n in (lane..STRANGERS).step_by(LANES as usize) {
                 let answer = scene.ask(&token(u64::MAX - n)).await;
                 assert!(!answer.is_yes(), "a stranger was let in");
             }
@@ -283,9 +280,36 @@ async fn a_flood_of_random_tokens_changes_no_answer() {
     over.store(true, Ordering::Relaxed);
     valid.await.unwrap();
     assert!(
-        asked.load(Ordering::Relaxed) > 12,
-        "nobody asked during the flood"
+        asked.load(Ordering::Relaxed) >= 1_000,
+        "not every valid token was asked for"
     );
     let status = scene.webhooks.directory.status();
     assert!(status.fresh() && status.absences <= 100_000, "{status:?}");
+}
+
+/// 1,000 seals of 63 owners: one may have 16.
+async fn a_thousand_seals(scene: &Arc<Scene>) -> Vec<SealToken> {
+    let mut owners = tokio::task::JoinSet::new();
+    for owner in 0..63u64 {
+        let scene = scene.clone();
+        owners.spawn(async move {
+            let (ids, faucet) = (&scene.ids, &scene.devnet.faucet_url);
+            let wallet = funded_wallet(ids, faucet, WalletKey::generate().unwrap())
+                .await
+                .unwrap();
+            let mut tokens = Vec::new();
+            for n in (owner * 16..owner * 16 + 16).take_while(|n| *n < 1_000) {
+                let token = token(n);
+                stake(&wallet, ids, &token, STAKE).await.unwrap();
+                tokens.push(token);
+            }
+            tokens
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(tokens) = owners.join_next().await {
+        all.extend(tokens.unwrap());
+    }
+    assert_eq!(all.len(), 1_000);
+    all
 }
