@@ -15,6 +15,7 @@ mod attributes;
 mod cluster;
 mod decide;
 mod forbidden;
+mod guard_state;
 mod paths;
 mod policy;
 mod reasons;
@@ -24,6 +25,7 @@ mod verbs;
 
 pub use attributes::{Attributes, ResourceAttributes};
 pub use decide::decide;
+pub use guard_state::GuardState;
 pub use policy::{
     CustomResourceGroups, EXTENSION_NAMESPACE, InvalidPolicy, Policy, ProtectedNamespaces, Tenancy,
 };

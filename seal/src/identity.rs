@@ -22,6 +22,20 @@ pub const EXTRA_NAMESPACE: &str = "k3s-daas.io/namespace";
 pub const EXTRA_EXPIRES_AT: &str = "k3s-daas.io/expires-at";
 /// Annotation on a Namespace: the owner's address.
 pub const ANNOTATION_OWNER: &str = "k3s-daas.io/owner";
+/// Annotation on a Namespace: when its owner's last seal of developer or more ended, ms since the
+/// epoch, decimal. Absent while the owner has one.
+pub const ANNOTATION_ENDED_AT: &str = "k3s-daas.io/ended-at";
+/// Label on a Namespace: where it is in its life. Present once everything that guards the
+/// namespace is in place: without it the namespace is nobody's yet.
+pub const LABEL_STATE: &str = "k3s-daas.io/state";
+/// Label on a Namespace: the tier by which its quota goes.
+pub const LABEL_TIER: &str = "k3s-daas.io/tier";
+/// What every label, annotation and taint of ours begins with.
+pub const OUR_PREFIX: &str = "k3s-daas.io/";
+/// The service account in the extension's namespace as which the server acts.
+pub const SERVER_ACCOUNT: &str = "server";
+/// The user name of that service account.
+pub const SERVER_USER: &str = "system:serviceaccount:k3s-daas-system:server";
 /// What every tenant's namespace begins with.
 pub const NAMESPACE_PREFIX: &str = "seal-";
 /// What the user name of a node's kubelet begins with.
@@ -63,5 +77,12 @@ mod tests {
         );
         assert_eq!(home_namespace(&owner), "seal-29dfbf688abce7ab");
         assert_eq!(tier_group(Tier::Super), "seal:tier:super");
+        assert_eq!(
+            SERVER_USER,
+            format!(
+                "system:serviceaccount:{}:{SERVER_ACCOUNT}",
+                crate::access::EXTENSION_NAMESPACE
+            )
+        );
     }
 }

@@ -1,0 +1,1 @@
+//! The admission policies inside the API server.
