@@ -71,6 +71,11 @@ impl File {
     }
 }
 
+/// The longest life of a service account's token that somebody asks for: it outlives the seal
+/// with which it was made, where the account is not in a tenant's namespace. Kubernetes allows
+/// no less than an hour.
+const LONGEST_ACCOUNT_TOKEN: Duration = Duration::from_hours(24);
+
 /// The API server's arguments as items of K3s's `kube-apiserver-arg`: what a control plane that
 /// is no K3s needs to use the same files.
 pub fn kube_apiserver_args(settings: &Settings) -> Result<Vec<String>, RenderError> {
@@ -133,6 +138,16 @@ pub(crate) fn arguments(settings: &Settings) -> Vec<Argument> {
             "requestheader-uid-headers",
             "X-Remote-Uid".to_owned(),
             "reviews from aggregated API servers carry the seal's id too",
+        ),
+        replace(
+            "service-account-extend-token-expiration",
+            "false".to_owned(),
+            "a pod's token lives for an hour and is renewed, instead of living for a year",
+        ),
+        replace(
+            "service-account-max-token-expiration",
+            go_duration(LONGEST_ACCOUNT_TOKEN),
+            "whoever may make tokens of service accounts today has none of them after a day",
         ),
     ];
     if let Some(longest) = settings.longest_watch {
