@@ -45,6 +45,7 @@ fn facts() -> Facts {
         })),
         now: UnixMillis(1),
         thresholds: Thresholds::default(),
+        guarded: true,
     }
 }
 

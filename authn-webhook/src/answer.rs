@@ -62,7 +62,9 @@ struct Extra {
 
 impl Serialize for Extra {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Holder { hash, record, tier } = &self.holder;
+        let Holder {
+            hash, record, tier, ..
+        } = &self.holder;
         let mut map = serializer.serialize_map(Some(5))?;
         map.serialize_entry(identity::EXTRA_SEAL, &[record.seal_id])?;
         map.serialize_entry(identity::EXTRA_CREDENTIAL_HASH, &[hash])?;
@@ -195,6 +197,7 @@ mod tests {
                 generation: 0,
             }),
             tier,
+            held: false,
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Facts {
     pub now: UnixMillis,
     /// The least stakes of the tiers.
     pub thresholds: Thresholds,
+    /// Whether the guards inside the API server are in place.
+    pub guarded: bool,
 }
 
 /// Why somebody is not authenticated. A closed set: metric label, log field and test name.
@@ -89,8 +91,11 @@ pub struct Holder {
     pub hash: CredentialHash,
     /// The seal's record.
     pub record: Arc<SealRecord>,
-    /// What the stake is worth, capped by the operator's choice.
+    /// What the stake is worth, capped by the operator's choice, and held at viewer before
+    /// the guards inside the API server are in place.
     pub tier: Tier,
+    /// Whether the tier would be higher if the guards were in place.
+    pub held: bool,
 }
 
 /// Judges a credential by what is known of it.
@@ -101,11 +106,20 @@ pub fn decide(policy: &Policy, facts: Facts) -> Verdict {
     };
     match record.usable(facts.now, &facts.thresholds) {
         Err(why) => Verdict::Refuse(Refusal::Unusable(why)),
-        Ok(tier) => Verdict::Accept(Holder {
-            hash: facts.hash,
-            tier: policy.elevated.cap(tier, &record.owner),
-            record,
-        }),
+        Ok(tier) => {
+            let worth = policy.elevated.cap(tier, &record.owner);
+            let tier = if facts.guarded {
+                worth
+            } else {
+                worth.min(Tier::Viewer)
+            };
+            Verdict::Accept(Holder {
+                hash: facts.hash,
+                tier,
+                held: tier < worth,
+                record,
+            })
+        }
     }
 }
 

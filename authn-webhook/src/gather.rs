@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use seal::access::GuardState;
 use seal::{CredentialHash, SealRecord};
 use sui_ledger::directory::{SealDirectory, Unavailable};
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ pub(crate) const MAX_WAITING: usize = 1024;
 pub(crate) async fn gather<D: SealDirectory>(
     directory: &D,
     waiting: &Semaphore,
+    guards: &GuardState,
     hash: CredentialHash,
 ) -> Result<Facts, Unavailable> {
     let record = look_up(directory, waiting, hash).await?;
@@ -31,6 +33,7 @@ pub(crate) async fn gather<D: SealDirectory>(
         record,
         now: directory.now(),
         thresholds: directory.thresholds(),
+        guarded: guards.in_place(),
     })
 }
 

@@ -29,6 +29,18 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// Accepted, and worth what it is.
+const USABLE: Reviewed = Reviewed {
+    outcome: "accepted",
+    reason: "usable",
+};
+
+/// Accepted at viewer: the guards inside the API server are not in place.
+const HELD: Reviewed = Reviewed {
+    outcome: "accepted",
+    reason: "held_at_viewer",
+};
+
 /// A dropped review: its client went away, or its deadline passed.
 const CANCELLED: Reviewed = Reviewed {
     outcome: "cancelled",
@@ -38,10 +50,8 @@ const CANCELLED: Reviewed = Reviewed {
 impl Reviewed {
     const fn of(verdict: &Verdict) -> Self {
         match verdict {
-            Verdict::Accept(_) => Self {
-                outcome: "accepted",
-                reason: "usable",
-            },
+            Verdict::Accept(holder) if holder.held => HELD,
+            Verdict::Accept(_) => USABLE,
             Verdict::Refuse(refusal) => Self {
                 outcome: "refused",
                 reason: refusal.label(),
@@ -75,13 +85,7 @@ impl AuthnMetrics {
         for verdict in refused.chain(undecided) {
             let _ = metrics.reviews.get_or_create(&Reviewed::of(&verdict));
         }
-        for labels in [
-            Reviewed {
-                outcome: "accepted",
-                reason: "usable",
-            },
-            CANCELLED,
-        ] {
+        for labels in [USABLE, HELD, CANCELLED] {
             let _ = metrics.reviews.get_or_create(&labels);
         }
         for outcome in ["accepted", "refused", "undecided", "cancelled"] {
@@ -174,6 +178,7 @@ mod tests {
         let text = rendered(&registry);
         for line in [
             "k3s_daas_authn_reviews_total{outcome=\"accepted\",reason=\"usable\"} 0",
+            "k3s_daas_authn_reviews_total{outcome=\"accepted\",reason=\"held_at_viewer\"} 0",
             "k3s_daas_authn_reviews_total{outcome=\"refused\",reason=\"slashed\"} 0",
             "k3s_daas_authn_reviews_total{outcome=\"refused\",reason=\"not_a_credential\"} 0",
             "k3s_daas_authn_reviews_total{outcome=\"undecided\",reason=\"stale\"} 0",
@@ -188,7 +193,7 @@ mod tests {
             .filter(|line| line.starts_with("k3s_daas_authn_reviews_total"));
         assert_eq!(
             series.count(),
-            1 + Refusal::ALL.len() + Unavailable::ALL.len() + 1
+            2 + Refusal::ALL.len() + Unavailable::ALL.len() + 1
         );
     }
 

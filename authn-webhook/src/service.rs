@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use seal::access::GuardState;
 use seal::{ObjectId, Tier};
 use sui_ledger::directory::SealDirectory;
 use tokio::sync::Semaphore;
@@ -32,40 +34,59 @@ const ANSWERED_BY: Duration = Duration::from_millis(1_800);
 #[derive(Debug)]
 pub struct Authn<D, H> {
     directory: Arc<D>,
-    policy: Policy,
+    /// Swapped as a whole, so that a review never waits for a change.
+    policy: ArcSwap<Policy>,
+    guards: GuardState,
     homes: HomeNamespaces<H>,
     metrics: AuthnMetrics,
     waiting: Semaphore,
     refusals: Throttle,
     outages: Throttle,
+    held: Throttle,
 }
 
 impl<D: SealDirectory, H: HomeNamespace> Authn<D, H> {
-    /// Answers by this directory and policy; makes namespaces with `home`.
-    pub fn new(directory: Arc<D>, policy: Policy, home: H, metrics: AuthnMetrics) -> Self {
+    /// Answers by this directory and policy; makes namespaces with `home`. Nobody is above
+    /// viewer before `guards` are in place.
+    pub fn new(
+        directory: Arc<D>,
+        policy: Policy,
+        guards: GuardState,
+        home: H,
+        metrics: AuthnMetrics,
+    ) -> Self {
         Self {
             directory,
-            policy,
+            policy: ArcSwap::from_pointee(policy),
+            guards,
             homes: HomeNamespaces::new(home, metrics.clone()),
             metrics,
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Throttle::new(),
             outages: Throttle::new(),
+            held: Throttle::new(),
         }
+    }
+
+    /// Answers by this policy from the next decision on.
+    pub fn replace_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// Answers one review.
     pub async fn review(&self, request: TokenReview) -> Answer {
         let mut timed = self.metrics.start();
         // The secret ends with this call; from here on there is only its hash.
-        let (verdict, audiences, seal) = match screen(&self.policy, request.spec) {
+        let screened = screen(&self.policy.load(), request.spec);
+        let (verdict, audiences, seal) = match screened {
             Err(refusal) => (Verdict::Refuse(refusal), Vec::new(), None),
             Ok(screened) => {
-                let gathered = gather(&*self.directory, &self.waiting, screened.hash).await;
+                let gathered =
+                    gather(&*self.directory, &self.waiting, &self.guards, screened.hash).await;
                 let (verdict, seal) = match gathered {
                     Ok(facts) => {
                         let seal = facts.record.as_ref().map(|record| record.seal_id);
-                        (decide(&self.policy, facts), seal)
+                        (decide(&self.policy.load(), facts), seal)
                     }
                     Err(cause) => (Verdict::Undecided(cause), None),
                 };
@@ -94,6 +115,18 @@ impl<D: SealDirectory, H: HomeNamespace> Authn<D, H> {
     fn report(&self, verdict: &Verdict, seal: Option<ObjectId>, timed: &Timed<'_>) {
         let seal = seal.as_ref().map(tracing::field::display);
         match verdict {
+            Verdict::Accept(holder) if holder.held => {
+                if self.held.allows() {
+                    tracing::warn!(
+                        seal,
+                        tier = holder.tier.label(),
+                        outcome = "accepted",
+                        reason = "held_at_viewer",
+                        "the guards inside the API server are not in place yet: seals count as \
+                         viewers"
+                    );
+                }
+            }
             Verdict::Accept(holder) => tracing::debug!(
                 seal,
                 tier = holder.tier.label(),

@@ -8,9 +8,10 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ask, HASH, JOIN, SEAL, World, body, record, review};
+use authn_webhook::{Audiences, Policy};
+use common::{Ask, HASH, JOIN, Logs, SEAL, World, body, record, review};
 use proptest::prelude::*;
-use seal::{Mist, SealRecord, SealStatus, UnixMillis};
+use seal::{ElevatedOwners, Mist, SealRecord, SealStatus, UnixMillis};
 use serde_json::json;
 use sui_ledger::directory::Unavailable;
 
@@ -179,6 +180,57 @@ async fn namespaces_are_made_for_developers_and_up_and_never_decide() {
             let answer = world.ask(review(SEAL, Some(&["k3s"]))).await;
             assert_eq!(answer.body["status"]["authenticated"], true);
             assert_eq!(world.home.asked(), asked, "{stake}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn before_the_guards_are_in_place_everybody_is_a_viewer_without_a_namespace() {
+    let world = World::new();
+    let mut record = record();
+    record.stake = Mist(10_000_000_000);
+    world.directory.put(HASH.parse_hash(), record);
+    let logs = Logs::default();
+    world.guards.set(false);
+    let answer = {
+        let _collecting = tracing::subscriber::set_default(logs.subscriber());
+        world.ask(review(SEAL, Some(&["k3s"]))).await
+    };
+    let user = &answer.body["status"]["user"];
+    assert_eq!(user["groups"], json!(["seal:holders", "seal:tier:viewer"]));
+    assert_eq!(user["extra"]["k3s-daas.io/tier"], json!(["viewer"]));
+    assert_eq!(world.home.asked(), 0);
+    assert_eq!(world.counted("accepted", "held_at_viewer"), 1);
+    assert!(logs.text().contains("not in place yet"));
+    world.guards.set(true);
+    let answer = world.ask(review(SEAL, Some(&["k3s"]))).await;
+    let user = &answer.body["status"]["user"];
+    assert_eq!(user["groups"], json!(["seal:holders", "seal:tier:super"]));
+    assert_eq!(world.home.asked(), 1);
+    assert_eq!(world.counted("accepted", "usable"), 1);
+}
+
+#[tokio::test]
+async fn a_replaced_policy_counts_with_the_next_review() {
+    let world = World::new();
+    let mut record = record();
+    record.stake = Mist(10_000_000_000);
+    world.directory.put(HASH.parse_hash(), record);
+    for (elevated, ours, tier) in [
+        (ElevatedOwners::None, "k3s", "developer"),
+        (ElevatedOwners::Any, "k3s", "super"),
+        (ElevatedOwners::Any, "elsewhere", "none"),
+    ] {
+        world.authn.replace_policy(Policy {
+            audiences: Audiences::new([ours.to_owned()]).unwrap(),
+            elevated,
+        });
+        let answer = world.ask(review(SEAL, Some(&["k3s"]))).await;
+        let status = &answer.body["status"];
+        if tier == "none" {
+            assert_eq!(status["authenticated"], false);
+        } else {
+            assert_eq!(status["user"]["extra"]["k3s-daas.io/tier"], json!([tier]));
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use seal::access::Policy;
+use arc_swap::ArcSwap;
+use seal::access::{GuardState, Policy};
 use seal::{CredentialHash, NodeName};
 
 use crate::metrics::AuthzMetrics;
@@ -71,11 +72,14 @@ impl Settings {
     }
 }
 
-/// The webhook's state: the directory, the namespaces' owners and the settings.
+/// The webhook's state: the directory, the namespaces' owners, the settings, and whether
+/// the guards inside the API server are in place.
 pub struct App<D, N> {
     pub(crate) directory: Arc<D>,
     pub(crate) namespaces: Arc<N>,
-    pub(crate) settings: Settings,
+    /// Swapped as a whole, so that a review never waits for a change.
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) guards: GuardState,
     pub(crate) metrics: AuthzMetrics,
     pub(crate) nodes: NodeMemory,
 }
@@ -87,22 +91,30 @@ impl<D, N> App<D, N> {
         directory: Arc<D>,
         namespaces: Arc<N>,
         settings: Settings,
+        guards: GuardState,
         metrics: AuthzMetrics,
     ) -> Self {
         Self {
             directory,
             namespaces,
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            guards,
             metrics,
             nodes: NodeMemory::default(),
         }
+    }
+
+    /// Answers by these settings from the next decision on.
+    pub fn replace_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 }
 
 impl<D, N> fmt::Debug for App<D, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
-            .field("settings", &self.settings)
+            .field("settings", &self.settings.load())
+            .field("guards", &self.guards)
             .finish_non_exhaustive()
     }
 }

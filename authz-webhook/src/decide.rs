@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seal::access::{self, Attributes, NamespaceView, Ownership, Place, Policy};
+use seal::access::{self, Attributes, Decision, NamespaceView, Ownership, Place, Policy};
 use seal::{SealRecord, Tier};
 
 use crate::app::{Isolation, Settings};
@@ -37,7 +37,22 @@ fn decide_seal(policy: &Policy, facts: &SealFacts, request: &Attributes<'_>) -> 
         Err(unusable) => return Verdict::Refuse(Refusal::Seal(unusable)),
     };
     let place = place(policy, facts, record, request);
+    if !facts.clock.guarded && tier > HELD_AT {
+        return decide_held(policy, tier, place, request);
+    }
     Verdict::Tier(tier, access::decide(policy, tier, place, request))
+}
+
+/// Before the guards inside the API server are in place no seal counts above this.
+const HELD_AT: Tier = Tier::Viewer;
+
+/// A seal that is held down: what a viewer may do, and nothing by RBAC, whose grants may
+/// name its owner or the groups of its tier and lean on the same guards.
+fn decide_held(policy: &Policy, tier: Tier, place: Place, request: &Attributes<'_>) -> Verdict {
+    match access::decide(policy, HELD_AT, place, request) {
+        allowed @ Decision::Allow(_) => Verdict::Tier(HELD_AT, allowed),
+        Decision::Deny(_) | Decision::NoOpinion(_) => Verdict::Refuse(Refusal::Held(tier)),
+    }
 }
 
 fn place(
@@ -55,6 +70,9 @@ fn place(
     }
 }
 
+/// A service account lives and ends with its owner's seals. RBAC says what it may do, and
+/// that is more than a viewer may (pods, Secrets, Roles of its namespace), none of which
+/// is looked at here: so it may do nothing before the guards are in place.
 fn decide_account(facts: &AccountFacts) -> Verdict {
     let owner = match facts.ownership {
         Ownership::Owned(owner) => owner,
@@ -66,7 +84,11 @@ fn decide_account(facts: &AccountFacts) -> Verdict {
         match seal {
             Ok(Some(record)) if record.owner == owner => {
                 if usable(record, &facts.clock).is_ok_and(|tier| tier >= Tier::Developer) {
-                    return Verdict::Pass(Pass::Account);
+                    return if facts.clock.guarded {
+                        Verdict::Pass(Pass::Account)
+                    } else {
+                        Verdict::Refuse(Refusal::AccountHeld)
+                    };
                 }
             }
             Ok(_) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use seal::access::{NamespaceView, Ownership};
+use seal::access::{GuardState, NamespaceView, Ownership};
 use seal::{Address, CredentialHash, NodeClaim, NodeName, SealRecord, Thresholds, UnixMillis};
 use tokio::time::{Instant, timeout_at};
 
@@ -73,6 +73,8 @@ pub(crate) struct NodeFacts {
 pub(crate) struct Clock {
     pub(crate) now: UnixMillis,
     pub(crate) thresholds: Thresholds,
+    /// Whether the guards inside the API server are in place.
+    pub(crate) guarded: bool,
 }
 
 /// Reads what there is to know of who asks; never longer than the deadline.
@@ -87,7 +89,8 @@ where
 {
     let reads = Reads {
         directory: &*app.directory,
-        until: deadline(app.settings.deadline),
+        guards: &app.guards,
+        until: deadline(app.settings.load().deadline),
     };
     match Caller::of(spec) {
         Caller::Seal => match ClaimedSeal::read(spec) {
@@ -119,9 +122,7 @@ where
                 clock: reads.clock(),
             })
         }
-        Caller::Node(name) if app.settings.control_plane_nodes.contains(name) => {
-            Facts::ControlPlane
-        }
+        Caller::Node(name) if is_control_plane(app, name) => Facts::ControlPlane,
         Caller::Node(name) => match name.parse() {
             Ok(name) => Facts::Node(node(app, &reads, name).await),
             Err(_) => Facts::Malformed(Refusal::NodeName),
@@ -129,6 +130,10 @@ where
         Caller::Shared(identity) => Facts::Shared(identity),
         Caller::Other => Facts::Other,
     }
+}
+
+fn is_control_plane<D, N>(app: &App<D, N>, name: &str) -> bool {
+    app.settings.load().control_plane_nodes.contains(name)
 }
 
 async fn node<D: SealDirectory, N>(
@@ -161,6 +166,7 @@ async fn node<D: SealDirectory, N>(
 /// The directory under one deadline for all that a review reads.
 struct Reads<'a, D> {
     directory: &'a D,
+    guards: &'a GuardState,
     until: Instant,
 }
 
@@ -200,6 +206,7 @@ impl<D: SealDirectory> Reads<'_, D> {
         Clock {
             now: self.directory.now(),
             thresholds: self.directory.thresholds(),
+            guarded: self.guards.in_place(),
         }
     }
 }

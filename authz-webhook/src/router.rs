@@ -61,7 +61,7 @@ where
     spec.verify_subject()?;
     let mut timer = app.metrics.start();
     let facts = gather(app, spec, request.namespace()).await;
-    let verdict = decide(&app.settings, &facts, &request);
+    let verdict = decide(&app.settings.load(), &facts, &request);
     let elapsed = timer.answered(&verdict);
     if verdict.outcome() == Outcome::Deny {
         log_refusal(&spec.user, &request, &verdict, elapsed);

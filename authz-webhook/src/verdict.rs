@@ -73,6 +73,10 @@ pub enum Refusal {
     AccountOwnerless,
     /// A service account whose owner has no usable seal of developer or more.
     AccountOwnerEnded,
+    /// A service account, before the guards inside the API server are in place.
+    AccountHeld,
+    /// The seal is of this tier and held at viewer, which does not grant the request.
+    Held(Tier),
     /// A node's name that no seal can hold.
     NodeName,
     /// No seal holds this node's name.
@@ -179,6 +183,9 @@ impl Refusal {
             Self::AccountAmbiguous,
             Self::AccountOwnerless,
             Self::AccountOwnerEnded,
+            Self::AccountHeld,
+            // The tier is no label.
+            Self::Held(Tier::Developer),
             Self::NodeName,
             Self::NodeUnclaimed,
             Self::NodeMismatch,
@@ -205,6 +212,8 @@ impl Refusal {
             Self::AccountAmbiguous => "account_ambiguous",
             Self::AccountOwnerless => "account_ownerless",
             Self::AccountOwnerEnded => "account_owner_ended",
+            Self::AccountHeld => "account_guards_missing",
+            Self::Held(_) => "guards_missing",
             Self::NodeName => "node_name",
             Self::NodeUnclaimed => "node_unclaimed",
             Self::NodeMismatch => "node_mismatch",
@@ -235,6 +244,17 @@ impl fmt::Display for Refusal {
             Self::AccountOwnerEnded => {
                 "the owner of the service account's namespace has no usable seal of tier \
                  developer or more"
+            }
+            Self::AccountHeld => {
+                "the guards inside the API server are not in place yet: until then service \
+                 accounts of tenants may do nothing"
+            }
+            Self::Held(tier) => {
+                return write!(
+                    f,
+                    "the guards inside the API server are not in place yet: until then a seal \
+                     of tier {tier} is held at viewer, which does not grant this"
+                );
             }
             Self::NodeName => "no seal can hold this node's name",
             Self::NodeUnclaimed => "no seal holds this node's name",

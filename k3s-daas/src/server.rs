@@ -14,6 +14,7 @@ use authn_webhook::{Authn, AuthnMetrics};
 use authz_webhook::{AuthzMetrics, NamespaceWatch};
 use prometheus_client::registry::Registry;
 use seal::ElevatedOwners;
+use seal::access::GuardState;
 use sui_ledger::client::{ClientSettings, LedgerClient};
 use sui_ledger::directory::chain::NodeChain;
 use sui_ledger::directory::{Directory, DirectoryConfig, Running as DirectoryTasks};
@@ -123,16 +124,21 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
     let watch = Arc::new(NamespaceWatch::new());
     let namespaces = AbortOnDropHandle::new(tokio::spawn(kube.clone().watch(Arc::clone(&watch))));
 
+    // Whoever keeps the guards inside the API server says whether they are in place.
+    let guards = GuardState::default();
+    guards.set(true);
     let authorize = authz_webhook::router(Arc::new(authz_webhook::App::new(
         Arc::clone(&directory),
         Arc::clone(&watch),
         policy::authz_settings(config, policy),
+        guards.clone(),
         AuthzMetrics::register(&mut registry),
     )));
     let homes = Homes::new(kube.clone(), Arc::clone(&watch));
     let authenticate = authn_webhook::router(Arc::new(Authn::new(
         Arc::clone(&directory),
         authn_policy,
+        guards,
         homes.clone(),
         AuthnMetrics::register(&mut registry),
     )));

@@ -82,9 +82,12 @@ impl Webhooks {
             audiences: Audiences::default(),
             elevated: ElevatedOwners::Any,
         };
+        let guards = seal::access::GuardState::default();
+        guards.set(true);
         let authn = Authn::new(
             directory.clone(),
             policy,
+            guards.clone(),
             NoHomeNamespace,
             AuthnMetrics::register(&mut registry),
         );
@@ -92,6 +95,7 @@ impl Webhooks {
             directory.clone(),
             Arc::new(Nobodys),
             Settings::new(seal::access::Policy::new(ElevatedOwners::Any)),
+            guards,
             AuthzMetrics::register(&mut registry),
         );
         let metrics = ServerMetrics::register(&mut registry);

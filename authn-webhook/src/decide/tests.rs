@@ -38,6 +38,7 @@ fn facts(record: Option<SealRecord>) -> Facts {
         record: record.map(Arc::new),
         now: UnixMillis(999),
         thresholds: Thresholds::default(),
+        guarded: true,
     }
 }
 
@@ -133,6 +134,29 @@ fn admin_and_super_are_for_whom_the_operator_chose() {
         let capped = Some(tier.min(Tier::Developer));
         assert_eq!(decided(ElevatedOwners::None), capped);
         assert_eq!(decided(ElevatedOwners::only([other]).unwrap()), capped);
+    }
+}
+
+#[test]
+fn nobody_is_above_viewer_before_the_guards_are_in_place() {
+    for (stake, worth) in [
+        (500_000_000, Tier::Viewer),
+        (2_000_000_000, Tier::Developer),
+        (5_000_000_000, Tier::Admin),
+        (10_000_000_000, Tier::Super),
+    ] {
+        let decided = |guarded| {
+            let facts = Facts {
+                guarded,
+                ..facts(Some(record(stake, SealStatus::Active)))
+            };
+            match decide(&policy(ElevatedOwners::Any), facts) {
+                Verdict::Accept(holder) => (holder.tier, holder.held),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(decided(true), (worth, false));
+        assert_eq!(decided(false), (Tier::Viewer, worth > Tier::Viewer));
     }
 }
 

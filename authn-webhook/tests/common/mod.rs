@@ -19,6 +19,7 @@ use authn_webhook::{
 use axum::Router;
 use axum::body::Body;
 use prometheus_client::registry::Registry;
+use seal::access::GuardState;
 use seal::{
     Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
     SealStatus, Thresholds, Tier, UnixMillis,
@@ -197,6 +198,8 @@ pub struct Answer {
 pub struct World {
     pub directory: Arc<FakeDirectory>,
     pub home: FakeHome,
+    pub guards: GuardState,
+    pub authn: Arc<Authn<FakeDirectory, FakeHome>>,
     registry: Registry,
     router: Router,
 }
@@ -211,14 +214,24 @@ impl World {
             elevated: ElevatedOwners::Any,
         };
         let metrics = AuthnMetrics::register(&mut registry);
-        let authn = Authn::new(Arc::clone(&directory), policy, home.clone(), metrics);
+        let guards = GuardState::default();
+        guards.set(true);
+        let authn = Arc::new(Authn::new(
+            Arc::clone(&directory),
+            policy,
+            guards.clone(),
+            home.clone(),
+            metrics,
+        ));
         let server = ServerMetrics::register(&mut registry);
         let group = RouteGroup::new("authn", GroupLimits::reviews(), &server);
         Self {
             directory,
             home,
+            guards,
             registry,
-            router: group.wrap(router(Arc::new(authn))),
+            router: group.wrap(router(Arc::clone(&authn))),
+            authn,
         }
     }
 

@@ -47,6 +47,7 @@ fn clock() -> Clock {
     Clock {
         now: UnixMillis(999),
         thresholds: Thresholds::default(),
+        guarded: true,
     }
 }
 
@@ -131,6 +132,68 @@ fn owners_who_may_not_be_elevated_are_developers() {
         &list_pods(""),
     );
     assert!(matches!(verdict, Verdict::Tier(Tier::Developer, _)));
+}
+
+#[test]
+fn before_the_guards_are_in_place_every_seal_is_a_viewer_and_is_told_why() {
+    let of = |stake, request: &Attributes<'_>| {
+        let mut facts = facts(present(record(stake)));
+        facts.clock.guarded = false;
+        facts.namespace = Some(NamespaceView {
+            ownership: Ownership::Owned(OWNER),
+            bound: Bound::No,
+        });
+        decide(&settings(), &Facts::Seal(facts), request)
+    };
+    let create = Attributes::Resource(ResourceAttributes {
+        verb: "create",
+        resource: "pods",
+        namespace: "seal-0202020202020202",
+        ..ResourceAttributes::default()
+    });
+    let everywhere = list_pods("");
+    for (stake, tier) in [
+        (DEVELOPER, Tier::Developer),
+        (5_000_000_000, Tier::Admin),
+        (SUPER, Tier::Super),
+    ] {
+        let home = list_pods("seal-0202020202020202");
+        assert_eq!(
+            of(stake, &home),
+            Verdict::Tier(Tier::Viewer, Decision::Allow(Grant::View))
+        );
+        // What would be no opinion is a no: RBAC may name the owner or the tier's group.
+        for request in [&create, &everywhere] {
+            let verdict = of(stake, request);
+            assert_eq!(verdict, Verdict::Refuse(Refusal::Held(tier)));
+            assert_eq!(verdict.outcome().label(), "deny");
+            assert_eq!(verdict.label(), "guards_missing");
+        }
+        let text = Refusal::Held(tier).to_string();
+        assert!(
+            text.contains("guards") && text.contains(tier.label()),
+            "{text}"
+        );
+    }
+    // A viewer is not held: it is one.
+    assert!(matches!(
+        of(500_000_000, &everywhere),
+        Verdict::Tier(Tier::Viewer, Decision::NoOpinion(_))
+    ));
+}
+
+#[test]
+fn before_the_guards_are_in_place_tenants_accounts_may_do_nothing() {
+    let of = |guarded| {
+        let facts = AccountFacts {
+            ownership: Ownership::Owned(OWNER),
+            seals: vec![present(record(SUPER))],
+            clock: Clock { guarded, ..clock() },
+        };
+        decide(&settings(), &Facts::Account(facts), &list_pods(""))
+    };
+    assert_eq!(of(true), Verdict::Pass(Pass::Account));
+    assert_eq!(of(false), Verdict::Refuse(Refusal::AccountHeld));
 }
 
 #[test]

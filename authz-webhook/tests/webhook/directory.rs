@@ -10,7 +10,7 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
-use seal::access::{Bound, NamespaceView, Ownership, Policy};
+use seal::access::{Bound, GuardState, NamespaceView, Ownership, Policy};
 use seal::{
     Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
     SealStatus, Thresholds, Tier, UnixMillis, Unusable, identity,
@@ -166,6 +166,8 @@ impl Holder {
 pub(crate) struct Webhook {
     pub(crate) directory: Arc<Directory>,
     pub(crate) registry: Registry,
+    pub(crate) app: Arc<App<Directory, Namespaces>>,
+    pub(crate) guards: GuardState,
     router: Router,
 }
 
@@ -187,16 +189,21 @@ impl Webhook {
         let directory = Arc::new(Directory::default());
         let mut registry = Registry::default();
         let metrics = AuthzMetrics::register(&mut registry);
-        let app = App::new(
+        let guards = GuardState::default();
+        guards.set(true);
+        let app = Arc::new(App::new(
             Arc::clone(&directory),
             Arc::new(namespaces),
             settings,
+            guards.clone(),
             metrics,
-        );
+        ));
         Self {
             directory,
             registry,
-            router: router(Arc::new(app)),
+            router: router(Arc::clone(&app)),
+            app,
+            guards,
         }
     }
 

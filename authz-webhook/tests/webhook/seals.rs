@@ -236,3 +236,52 @@ async fn reviews_are_counted_by_outcome_and_reason() {
     let line = "k3s_daas_authz_reviews_total{outcome=\"deny\",reason=\"seal_unknown\"} 1";
     assert!(text.lines().any(|found| found == line), "{text}");
 }
+
+#[tokio::test]
+async fn guards_that_go_missing_hold_seals_at_viewer_with_the_next_review() {
+    let webhook = webhook();
+    webhook.stake(ME, Tier::Developer);
+    let create = json!({"resourceAttributes": {
+        "verb": "create", "version": "v1", "resource": "pods", "namespace": ME.home(),
+    }});
+    assert_eq!(webhook.ask_as(ME, &create).await.outcome, "allow");
+    webhook.guards.set(false);
+    let held = webhook.ask_as(ME, &create).await;
+    assert_eq!(held.outcome, "deny");
+    assert!(held.reason.contains("not in place yet"), "{}", held.reason);
+    let account = json!({
+        "user": format!("system:serviceaccount:{}:default", ME.home()),
+        "groups": ["system:serviceaccounts"],
+        "resourceAttributes": {"verb": "list", "resource": "pods", "namespace": ME.home()},
+    });
+    assert_eq!(webhook.ask(account.clone()).await.outcome, "deny");
+    webhook.guards.set(true);
+    assert_eq!(webhook.ask_as(ME, &create).await.outcome, "allow");
+    assert_eq!(webhook.ask(account).await.outcome, "no-opinion");
+}
+
+#[tokio::test]
+async fn replaced_settings_count_with_the_next_review() {
+    let webhook = webhook();
+    webhook.stake(ME, Tier::Super);
+    let create = json!({"resourceAttributes": {
+        "verb": "create", "version": "v1", "resource": "namespaces",
+    }});
+    let node = |name: &str| {
+        json!({
+            "user": format!("system:node:{name}"), "groups": ["system:nodes"],
+            "resourceAttributes": {"verb": "list", "resource": "pods"},
+        })
+    };
+    assert_eq!(webhook.ask_as(ME, &create).await.outcome, "allow");
+    assert_eq!(webhook.ask(node("server-1")).await.outcome, "deny");
+    let mut settings = Settings::new(Policy::new(ElevatedOwners::None));
+    settings.control_plane_nodes.insert("server-1".to_owned());
+    webhook.app.replace_settings(settings);
+    assert_eq!(webhook.ask_as(ME, &create).await.outcome, "no-opinion");
+    assert_eq!(webhook.ask(node("server-1")).await.outcome, "no-opinion");
+    let mut settings = Settings::new(Policy::new(ElevatedOwners::Any));
+    settings.deadline = std::time::Duration::from_millis(100);
+    webhook.app.replace_settings(settings);
+    assert_eq!(webhook.ask_as(ME, &create).await.outcome, "allow");
+}

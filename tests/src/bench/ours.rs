@@ -78,9 +78,12 @@ pub async fn start(chain: SyntheticChain, warm: u64, pki: &DevPki) -> anyhow::Re
         audiences: Audiences::default(),
         elevated: ElevatedOwners::Any,
     };
+    let guards = seal::access::GuardState::default();
+    guards.set(true);
     let authn = Authn::new(
         directory.clone(),
         policy,
+        guards.clone(),
         NoHomeNamespace,
         AuthnMetrics::register(&mut registry),
     );
@@ -100,6 +103,7 @@ pub async fn start(chain: SyntheticChain, warm: u64, pki: &DevPki) -> anyhow::Re
         directory.clone(),
         Arc::new(Namespaces(namespaces)),
         Settings::new(seal::access::Policy::new(ElevatedOwners::Any)),
+        guards,
         AuthzMetrics::register(&mut registry),
     );
     let metrics = ServerMetrics::register(&mut registry);
