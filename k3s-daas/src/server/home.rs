@@ -116,6 +116,8 @@ fn namespace(name: &str, owner: &Address) -> Result<Namespace, kube::Error> {
     for mode in ["enforce", "audit", "warn"] {
         labels.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted");
     }
+    labels.insert(identity::LABEL_STATE.to_owned(), identity::STATE_ACTIVE);
+    labels.insert(identity::LABEL_TIER.to_owned(), "developer");
     serde_json::from_value(json!({
         "apiVersion": "v1",
         "kind": "Namespace",

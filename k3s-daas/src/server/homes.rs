@@ -28,6 +28,10 @@ impl Homes {
 struct NoClient;
 
 impl HomeNamespace for Homes {
+    fn is_there(&self, owner: &Address, tier: Tier) -> bool {
+        self.watch.has_home(owner, tier)
+    }
+
     async fn ensure(&self, owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
         let Some(client) = self.kube.get() else {
             return Err(HomeNamespaceError::Api(Box::new(NoClient)));

@@ -1,0 +1,214 @@
+//! What the server may do, and what for. Nothing is here that no code uses.
+
+use serde_json::{Value, json};
+
+/// One rule of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// API groups; `""` is the core one.
+    pub groups: &'static [&'static str],
+    /// Resources, subresources after a slash.
+    pub resources: &'static [&'static str],
+    /// Names of objects; empty for all.
+    pub names: &'static [&'static str],
+    /// What may be done with them.
+    pub verbs: &'static [&'static str],
+    /// What the server needs it for.
+    pub why: &'static str,
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+const READ: &[&str] = &["get", "list", "watch"];
+
+/// In the whole cluster.
+pub const CLUSTER_RIGHTS: &[Right] = &[
+    Right {
+        groups: &[""],
+        resources: &["namespaces"],
+        names: &[],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "tenants' namespaces, from first use to release",
+    },
+    Right {
+        groups: &[""],
+        resources: &["resourcequotas", "limitranges"],
+        names: &[],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "what a tenant's pods may use",
+    },
+    Right {
+        groups: &["networking.k8s.io"],
+        resources: &["networkpolicies"],
+        names: &[],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "whom a tenant's pods may reach",
+    },
+    Right {
+        groups: &[RBAC],
+        resources: &["rolebindings"],
+        names: &[],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "the owner's rights in its namespace",
+    },
+    Right {
+        groups: &[RBAC],
+        resources: &["clusterroles"],
+        names: &["admin"],
+        verbs: &["bind"],
+        why: "that binding gives the role admin, and no other role may be given",
+    },
+    Right {
+        groups: &["", "events.k8s.io"],
+        resources: &["events"],
+        names: &[],
+        verbs: &["create", "patch"],
+        why: "tell owners what happens to their namespaces",
+    },
+    Right {
+        groups: &["apps"],
+        resources: &["deployments", "statefulsets", "replicasets"],
+        names: &[],
+        verbs: &["get", "list", "patch"],
+        why: "scale the workloads of ended owners away and back",
+    },
+    Right {
+        groups: &["apps"],
+        resources: &[
+            "deployments/scale",
+            "statefulsets/scale",
+            "replicasets/scale",
+        ],
+        names: &[],
+        verbs: &["get", "patch"],
+        why: "the same",
+    },
+    Right {
+        groups: &[""],
+        resources: &["replicationcontrollers"],
+        names: &[],
+        verbs: &["get", "list", "patch"],
+        why: "the same",
+    },
+    Right {
+        groups: &[""],
+        resources: &["replicationcontrollers/scale"],
+        names: &[],
+        verbs: &["get", "patch"],
+        why: "the same",
+    },
+    Right {
+        groups: &["batch"],
+        resources: &["jobs", "cronjobs"],
+        names: &[],
+        verbs: &["get", "list", "patch"],
+        why: "suspend the jobs of ended owners",
+    },
+    Right {
+        groups: &[""],
+        resources: &["pods"],
+        names: &[],
+        verbs: &["list", "delete", "deletecollection"],
+        why: "end the pods of ended owners",
+    },
+    Right {
+        groups: &[""],
+        resources: &["nodes"],
+        names: &[],
+        verbs: READ,
+        why: "the addresses that tenants' pods must not reach",
+    },
+    Right {
+        groups: &["discovery.k8s.io"],
+        resources: &["endpointslices"],
+        names: &[],
+        verbs: READ,
+        why: "the control plane's addresses",
+    },
+    Right {
+        groups: &[RBAC],
+        resources: &["clusterrolebindings"],
+        names: &[],
+        verbs: READ,
+        why: "namespaces with cluster-wide rights are protected",
+    },
+    Right {
+        groups: &["admissionregistration.k8s.io"],
+        resources: &[
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+        ],
+        names: &[],
+        verbs: &[
+            "get", "list", "watch", "create", "update", "patch", "delete",
+        ],
+        why: "the guards inside the API server",
+    },
+];
+
+/// In the extension's own namespace.
+pub const NAMESPACE_RIGHTS: &[Right] = &[
+    Right {
+        groups: &["coordination.k8s.io"],
+        resources: &["leases"],
+        names: &[],
+        verbs: &["get", "list", "watch", "create", "update", "patch"],
+        why: "one of several servers looks after the namespaces",
+    },
+    Right {
+        groups: &[""],
+        resources: &["configmaps"],
+        names: &[],
+        verbs: &["create"],
+        why: "the probe that each guard must refuse",
+    },
+];
+
+/// As a role's `rules`.
+pub(super) fn rules(rights: &[Right]) -> Value {
+    rights
+        .iter()
+        .map(|right| {
+            let mut rule = json!({
+                "apiGroups": right.groups,
+                "resources": right.resources,
+                "verbs": right.verbs,
+            });
+            if !right.names.is_empty() {
+                rule["resourceNames"] = json!(right.names);
+            }
+            rule
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_reads_no_secrets_and_gives_no_rights_but_admin_of_a_namespace() {
+        for right in CLUSTER_RIGHTS.iter().chain(NAMESPACE_RIGHTS) {
+            assert!(!right.why.is_empty());
+            for text in right
+                .groups
+                .iter()
+                .chain(right.resources)
+                .chain(right.verbs)
+            {
+                assert_ne!(*text, "*", "{right:?}");
+                assert!(!text.starts_with("secrets"), "{right:?}");
+                assert!(!text.starts_with("serviceaccounts"), "{right:?}");
+                assert!(*text != "escalate" && *text != "impersonate", "{right:?}");
+            }
+            let binds = right.verbs.contains(&"bind");
+            assert_eq!(binds, right.names == ["admin"], "{right:?}");
+            let roles = ["roles", "clusterroles", "clusterrolebindings"];
+            let writes = right.verbs.iter().any(|verb| !READ.contains(verb));
+            if right.resources.iter().any(|one| roles.contains(one)) {
+                assert!(!writes || right.verbs == ["bind"], "{right:?}");
+            }
+        }
+    }
+}

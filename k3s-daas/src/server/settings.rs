@@ -1,0 +1,69 @@
+//! The part of the configuration that can change while the server runs, as the settings of its
+//! parts: built and validated as a whole before any of it counts.
+
+use std::time::Duration;
+
+use authn_webhook::Audiences;
+use seal::ElevatedOwners;
+use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces};
+
+use crate::config::keys::ServerConfig;
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+
+/// Everything that a reload replaces.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) authn: authn_webhook::Policy,
+    pub(super) authz: authz_webhook::Settings,
+}
+
+impl Settings {
+    /// The settings of a configuration; fails without the operator's choice of owners.
+    pub(super) fn new(config: &ServerConfig) -> Outcome<Self> {
+        Self::with_owners(config, elevated_owners(config)?)
+    }
+
+    /// The same where the choice is made elsewhere.
+    pub(super) fn with_owners(config: &ServerConfig, elevated: ElevatedOwners) -> Outcome<Self> {
+        let protected = ProtectedNamespaces::new(config.protected_namespaces.0.iter().cloned())
+            .or_fail(Kind::Usage, "protected_namespaces is wrong")?;
+        let groups = CustomResourceGroups::new(config.developer_api_groups.0.iter().cloned())
+            .or_fail(Kind::Usage, "developer_api_groups is wrong")?;
+        let audiences = Audiences::new(config.audiences.0.iter().cloned())
+            .or_fail(Kind::Usage, "audiences is wrong")?;
+        let policy = Policy {
+            protected,
+            tenancy: config.tenancy,
+            custom_resource_groups: groups,
+            elevated_owners: elevated.clone(),
+        };
+        Ok(Self {
+            authn: authn_webhook::Policy {
+                audiences,
+                elevated,
+            },
+            authz: authz_webhook::Settings {
+                control_plane_nodes: config.control_plane_nodes.0.iter().cloned().collect(),
+                isolation: config.worker_isolation,
+                deadline: Duration::from_millis(config.review_deadline_ms),
+                ..authz_webhook::Settings::new(policy)
+            },
+        })
+    }
+}
+
+/// The refusal to start without the operator's choice.
+pub fn elevated_owners(config: &ServerConfig) -> Outcome<ElevatedOwners> {
+    config.elevated_owners.clone().ok_or_else(|| {
+        Failure::message(
+            Kind::Usage,
+            "elevated_owners is not set, and who may own the cluster has no default",
+        )
+        .next(
+            "set elevated_owners (--elevated-owners, K3S_DAAS_ELEVATED_OWNERS) to one of three: \
+             `any`: stake alone decides, so whoever stakes 10 SUI owns the cluster; \
+             `none`: nobody is above developer; \
+             or a list of owners' addresses: all others are capped at developer",
+        )
+    })
+}
