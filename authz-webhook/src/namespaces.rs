@@ -1,5 +1,6 @@
 //! Whose namespace it is.
 
+mod follow;
 mod marks;
 mod watch;
 

@@ -113,7 +113,7 @@ pub enum Cause {
     Directory(Unavailable),
     /// The directory did not answer in time.
     Deadline,
-    /// The watch on namespaces has not told yet.
+    /// The watch on namespaces has not told yet, or not for too long.
     Namespaces,
 }
 
@@ -319,7 +319,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Directory(unavailable) => unavailable.fmt(f),
             Self::Deadline => f.write_str("the seal directory did not answer in time"),
-            Self::Namespaces => f.write_str("the owners of namespaces are not known yet"),
+            Self::Namespaces => f.write_str("the owners of namespaces are not known now"),
         }
     }
 }

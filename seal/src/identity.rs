@@ -28,6 +28,8 @@ pub const ANNOTATION_ENDED_AT: &str = "k3s-daas.io/ended-at";
 /// Label on a Namespace: where it is in its life. Present once everything that guards the
 /// namespace is in place: without it the namespace is nobody's yet.
 pub const LABEL_STATE: &str = "k3s-daas.io/state";
+/// The value of [`LABEL_STATE`] while the owner has a usable seal of developer or more.
+pub const STATE_ACTIVE: &str = "active";
 /// Label on a Namespace: the tier by which its quota goes.
 pub const LABEL_TIER: &str = "k3s-daas.io/tier";
 /// What every label, annotation and taint of ours begins with.
@@ -58,8 +60,46 @@ pub fn tier_group(tier: Tier) -> String {
 /// The owner's first namespace: `seal-` and the first 16 hex digits of the address.
 #[must_use]
 pub fn home_namespace(owner: &Address) -> String {
-    let head: [u8; 8] = owner.as_bytes().first_chunk().copied().unwrap_or_default();
-    format!("{NAMESPACE_PREFIX}{:016x}", u64::from_be_bytes(head))
+    HomeName::of(owner).as_str().to_owned()
+}
+
+/// The name of an owner's first namespace, on the stack: it is made with every review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HomeName([u8; HOME_NAME]);
+
+/// [`NAMESPACE_PREFIX`] and 16 digits.
+const HOME_NAME: usize = NAMESPACE_PREFIX.len() + 16;
+
+impl HomeName {
+    /// Of this owner.
+    #[must_use]
+    pub fn of(owner: &Address) -> Self {
+        let mut text = [0; HOME_NAME];
+        let (prefix, digits) = text.split_at_mut(NAMESPACE_PREFIX.len());
+        prefix.copy_from_slice(NAMESPACE_PREFIX.as_bytes());
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(owner.as_bytes()) {
+            pair.copy_from_slice(&hex_pair(*byte));
+        }
+        Self(text)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // ASCII from beginning to end: never the default.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn hex_pair(byte: u8) -> [u8; 2] {
+    let digit = |four: u8| {
+        if four < 10 {
+            b'0' + four
+        } else {
+            b'a' + four - 10
+        }
+    };
+    [digit(byte >> 4), digit(byte & 0xf)]
 }
 
 #[cfg(test)]

@@ -1,87 +1,65 @@
 //! The watch on Namespaces and ClusterRoleBindings.
 //!
-//! Shape:  of each Namespace its name and owner are kept, of each binding the
+//! Shape:  of each Namespace its name, its owner and its tier are kept, of each binding the
 //!         namespaces of its service accounts: some tens of bytes each.
-//! Errors: a broken watch is begun again, with pauses from 0.1 s to 2 s; meanwhile the
-//!         last state holds. What the watch has not told of is unknown, and so counts
-//!         as somebody else's; before the first full list nobody below super gets
-//!         anything in a namespace that is not protected by name.
+//! Errors: what the watch has not told of is unknown, and so counts as somebody else's;
+//!         before the first full list nobody below super gets anything in a namespace that
+//!         is not protected by name. While a watch is broken the last state holds, for
+//!         [`MAX_AGE`] and no longer: then everything is unknown again. So a namespace that
+//!         was given away or became protected meanwhile is not open for ever to whom it was
+//!         open before, and what it costs (tenants wait while the server can't reach an API
+//!         server that can reach it) ends with the outage.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt};
-use seal::Address;
+use kube::{Api, Client};
 use seal::access::{Bound, NamespaceView, Ownership};
+use seal::identity::HomeName;
+use seal::{Address, Tier};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::NamespaceOwners;
-use super::marks::{bound_namespaces, ownership};
+use super::follow::{LONGEST_SILENCE, Told, follow};
+use super::marks::{Marks, bound_namespaces};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Short, since tenants wait for it while the control plane starts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What is known counts for this long after the API server was last heard of, on each of
+/// the two watches: longer than a watch that is well is ever silent, and no longer than an
+/// operator who takes something away may be expected to wait.
+const MAX_AGE: Duration = Duration::from_mins(1);
+const _: () = assert!(LONGEST_SILENCE.as_secs() < MAX_AGE.as_secs());
 
 /// The namespaces' owners as a watch knows them.
 #[derive(Debug)]
 pub struct NamespaceWatch {
     state: RwLock<State>,
     ready: watch::Sender<bool>,
-    /// Told of every change.
-    changed: watch::Sender<()>,
+    /// Told when a namespace gets an owner.
+    owned: watch::Sender<()>,
+    /// What `heard` counts from.
+    began: Instant,
+    heard: Heard,
+}
+
+/// When either watch was last heard of, in milliseconds.
+#[derive(Debug, Default)]
+struct Heard {
+    namespaces: AtomicU64,
+    bindings: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    owners: Listed<Ownership>,
-    bindings: Listed<Vec<Box<str>>>,
+    namespaces: Option<HashMap<Box<str>, Marks>>,
+    bindings: Option<HashMap<Box<str>, Vec<Box<str>>>>,
     /// All namespaces of `bindings`.
     bound: HashSet<Box<str>>,
-}
-
-/// A set of objects by name, and the one that a running list is about to replace it with.
-#[derive(Debug)]
-struct Listed<T> {
-    known: HashMap<Box<str>, T>,
-    coming: Option<HashMap<Box<str>, T>>,
-    complete: bool,
-}
-
-impl<T> Default for Listed<T> {
-    fn default() -> Self {
-        Self {
-            known: HashMap::new(),
-            coming: None,
-            complete: false,
-        }
-    }
-}
-
-impl<T> Listed<T> {
-    fn apply(&mut self, event: Event<(Box<str>, T)>) {
-        match event {
-            Event::Init => self.coming = Some(HashMap::new()),
-            Event::InitApply((name, fact)) => {
-                self.coming.get_or_insert_default().insert(name, fact);
-            }
-            Event::InitDone => {
-                self.known = self.coming.take().unwrap_or_default();
-                self.complete = true;
-            }
-            Event::Apply((name, fact)) => {
-                self.known.insert(name, fact);
-            }
-            Event::Delete((name, _)) => {
-                self.known.remove(&name);
-            }
-        }
-    }
 }
 
 impl Default for NamespaceWatch {
@@ -97,7 +75,9 @@ impl NamespaceWatch {
         Self {
             state: RwLock::default(),
             ready: watch::Sender::new(false),
-            changed: watch::Sender::new(()),
+            owned: watch::Sender::new(()),
+            began: Instant::now(),
+            heard: Heard::default(),
         }
     }
 
@@ -105,157 +85,155 @@ impl NamespaceWatch {
     ///
     /// Needs get, list and watch of `namespaces` and of `clusterrolebindings`.
     pub async fn run(self: Arc<Self>, client: Client) {
-        let config = watcher::Config::default;
         let namespaces = follow(
             "namespaces",
-            || {
-                watcher(
-                    Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-                    config(),
-                )
-            },
-            |event| {
-                self.apply_namespace(map(event, |namespace| {
-                    let name = namespace.name_any();
-                    let owner = ownership(&name, namespace.metadata.annotations.as_ref());
-                    (name.into(), owner)
-                }));
-            },
+            Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+            |namespace| Marks::of(&namespace.metadata),
+            |at, told| self.told_of_namespaces(at, told),
         );
         let bindings = follow(
             "clusterrolebindings",
-            || watcher(Api::<ClusterRoleBinding>::all(client.clone()), config()),
-            |event| {
-                self.apply_binding(map(event, |binding| {
-                    (binding.name_any().into(), bound_namespaces(&binding))
-                }));
-            },
+            Api::<ClusterRoleBinding>::all(client),
+            bound_namespaces,
+            |at, told| self.told_of_bindings(at, told),
         );
         tokio::join!(namespaces, bindings);
     }
 
-    /// True once both lists were read in full.
+    /// True while both lists are known in full and of late.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
+        *self.ready.borrow() && self.is_fresh(Instant::now())
     }
 
-    /// Waits until [`Self::is_ready`].
+    /// Waits until both lists were read in full.
     pub async fn wait_ready(&self) {
         // The sender lives in `self`: it can't be gone.
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
-    /// Waits until the watch has told that this namespace is this owner's.
+    /// Waits until the watch has told that this namespace is this owner's, and guarded.
     ///
     /// Whoever makes a namespace waits here before saying so: until then its owner
     /// would be refused there. Ends only by the watch: give it a deadline.
     pub async fn wait_owned(&self, name: &str, owner: &Address) {
-        let mut changed = self.changed.subscribe();
+        let mut changes = self.owned.subscribe();
         while self.view(name).ownership != Ownership::Owned(*owner) {
             // The sender lives in `self`: it can't be gone.
-            let _ = changed.changed().await;
+            let _ = changes.changed().await;
         }
     }
 
-    fn apply_namespace(&self, event: Event<(Box<str>, Ownership)>) {
-        self.change(|state| state.owners.apply(event));
+    /// Whether the owner's first namespace is there, in use, and with a quota for this tier
+    /// or a higher one. At once, without I/O.
+    ///
+    /// What is too old for an answer about rights is good enough here: at worst a
+    /// namespace is made a moment later.
+    #[must_use]
+    pub fn has_home(&self, owner: &Address, tier: Tier) -> bool {
+        let home = HomeName::of(owner);
+        self.read()
+            .namespaces
+            .as_ref()
+            .and_then(|known| known.get(home.as_str()))
+            .is_some_and(|marks| {
+                marks.ownership == Ownership::Owned(*owner)
+                    && marks.active.is_some_and(|quota| quota >= tier)
+            })
     }
 
-    fn apply_binding(&self, event: Event<(Box<str>, Vec<Box<str>>)>) {
-        self.change(|state| {
-            let begins = matches!(event, Event::Init | Event::InitApply(_));
-            state.bindings.apply(event);
+    fn told_of_namespaces(&self, at: Instant, told: Told<Marks>) {
+        self.hear(&self.heard.namespaces, at);
+        let gains = match &told {
+            Told::All(_) => true,
+            Told::Is(_, marks) => matches!(marks.ownership, Ownership::Owned(_)),
+            Told::Gone(_) | Told::Nothing => false,
+        };
+        self.change(told, |state, told| apply(&mut state.namespaces, told));
+        if gains {
+            self.owned.send_replace(());
+        }
+    }
+
+    fn told_of_bindings(&self, at: Instant, told: Told<Vec<Box<str>>>) {
+        self.hear(&self.heard.bindings, at);
+        self.change(told, |state, told| {
+            apply(&mut state.bindings, told);
             // Bindings are few and change seldom: gathering them anew keeps no counts.
-            if !begins {
-                state.bound = state.bindings.known.values().flatten().cloned().collect();
-            }
+            let bindings = state.bindings.iter().flat_map(HashMap::values);
+            state.bound = bindings.flatten().cloned().collect();
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, told: Told<T>, change: impl FnOnce(&mut State, Told<T>)) {
+        if matches!(told, Told::Nothing) {
+            return;
+        }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        let complete = state.owners.complete && state.bindings.complete;
+        change(&mut state, told);
+        let complete = state.namespaces.is_some() && state.bindings.is_some();
         drop(state);
-        self.changed.send_replace(());
         self.ready
             .send_if_modified(|ready| complete && !std::mem::replace(ready, true));
+    }
+
+    fn hear(&self, heard: &AtomicU64, at: Instant) {
+        heard.fetch_max(self.millis(at), Ordering::Relaxed);
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        let namespaces = self.heard.namespaces.load(Ordering::Relaxed);
+        let bindings = self.heard.bindings.load(Ordering::Relaxed);
+        let age = self.millis(now).saturating_sub(namespaces.min(bindings));
+        Duration::from_millis(age) <= MAX_AGE
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.began);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn view_at(&self, now: Instant, name: &str) -> NamespaceView {
+        // What is not complete is unknown below, however fresh.
+        if !self.is_fresh(now) {
+            return NamespaceView::UNKNOWN;
+        }
+        let state = self.read();
+        let bound = match &state.bindings {
+            None => Bound::Unknown,
+            Some(_) if state.bound.contains(name) => Bound::Yes,
+            Some(_) => Bound::No,
+        };
+        let marks = state.namespaces.as_ref().and_then(|known| known.get(name));
+        NamespaceView {
+            ownership: marks.map_or(Ownership::Unknown, |marks| marks.ownership),
+            bound,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl NamespaceOwners for NamespaceWatch {
     fn view(&self, name: &str) -> NamespaceView {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let bound = if !state.bindings.complete {
-            Bound::Unknown
-        } else if state.bound.contains(name) {
-            Bound::Yes
-        } else {
-            Bound::No
-        };
-        NamespaceView {
-            ownership: state
-                .owners
-                .known
-                .get(name)
-                .copied()
-                .unwrap_or(Ownership::Unknown),
-            bound,
+        self.view_at(Instant::now(), name)
+    }
+}
+
+/// Changes count only after the first full list: before it nothing is known for certain.
+fn apply<T>(known: &mut Option<HashMap<Box<str>, T>>, told: Told<T>) {
+    match (told, known) {
+        (Told::All(all), known) => *known = Some(all),
+        (Told::Is(name, fact), Some(known)) => {
+            known.insert(name, fact);
         }
-    }
-}
-
-/// Keeps one watch going: an error pauses it, its end begins it anew.
-async fn follow<K, S>(
-    kind: &'static str,
-    mut begin: impl FnMut() -> S,
-    mut apply: impl FnMut(Event<K>),
-) where
-    S: Stream<Item = Result<Event<K>, watcher::Error>>,
-{
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let mut events = Box::pin(begin());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    // Each try begins with `Init`, whether or not its list comes.
-                    if !matches!(event, Event::Init) {
-                        pause = FIRST_PAUSE;
-                    }
-                    apply(event);
-                }
-                Err(error) => {
-                    tracing::warn!(kind, error = %chain(&error), "watch interrupted");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+        (Told::Gone(name), Some(known)) => {
+            known.remove(&name);
         }
-        tokio::time::sleep(pause).await;
+        (Told::Is(..) | Told::Gone(_), None) | (Told::Nothing, _) => {}
     }
-}
-
-fn map<K, T>(event: Event<K>, read: impl Fn(K) -> T) -> Event<T> {
-    match event {
-        Event::Apply(object) => Event::Apply(read(object)),
-        Event::Delete(object) => Event::Delete(read(object)),
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(read(object)),
-        Event::InitDone => Event::InitDone,
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

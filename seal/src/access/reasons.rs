@@ -121,7 +121,7 @@ closed_reasons! {
         ProtectedWrite = "protected_write", "only the tier super may change anything in protected namespaces";
         NotYours = "not_yours", "this namespace belongs to somebody else";
         BeyondTier = "beyond_tier", "the tier does not grant this in a namespace that has an owner";
-        NamespaceUnclear = "namespace_unclear", "this is no namespace's name, or it is not known yet whether it is protected";
+        NamespaceUnclear = "namespace_unclear", "this is no namespace's name, or it is not known now whether it is protected";
     }
 }
 

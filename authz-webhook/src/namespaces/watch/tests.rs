@@ -10,74 +10,141 @@ use super::*;
 const OWNER: &str = "0x29dfbf688abce7ab43bb8e70cae158ae961196e721440f515482f8ba1684390f";
 const HOME: &str = "seal-29dfbf688abce7ab";
 
-fn owned() -> Ownership {
-    Ownership::Owned(OWNER.parse::<Address>().unwrap())
+fn owner() -> Address {
+    OWNER.parse().unwrap()
 }
 
-fn listed(watch: &NamespaceWatch) {
-    watch.apply_namespace(Event::Init);
-    watch.apply_namespace(Event::InitApply((HOME.into(), owned())));
-    watch.apply_namespace(Event::InitApply(("team".into(), Ownership::Unowned)));
-    watch.apply_namespace(Event::InitDone);
-    watch.apply_binding(Event::Init);
-    watch.apply_binding(Event::InitApply(("b1".into(), vec!["ops".into()])));
-    watch.apply_binding(Event::InitDone);
+fn marks(ownership: Ownership) -> Marks {
+    Marks {
+        ownership,
+        active: None,
+    }
+}
+
+fn owned() -> Marks {
+    Marks {
+        ownership: Ownership::Owned(owner()),
+        active: Some(Tier::Developer),
+    }
+}
+
+fn unowned() -> Marks {
+    marks(Ownership::Unowned)
+}
+
+fn namespaces(watch: &NamespaceWatch, told: Told<Marks>) {
+    watch.told_of_namespaces(Instant::now(), told);
+}
+
+fn bindings(watch: &NamespaceWatch, told: Told<Vec<Box<str>>>) {
+    watch.told_of_bindings(Instant::now(), told);
+}
+
+fn list<T>(all: impl IntoIterator<Item = (&'static str, T)>) -> Told<T> {
+    Told::All(
+        all.into_iter()
+            .map(|(name, fact)| (name.into(), fact))
+            .collect(),
+    )
+}
+
+fn listed() -> NamespaceWatch {
+    let watch = NamespaceWatch::new();
+    namespaces(&watch, list([(HOME, owned()), ("team", unowned())]));
+    bindings(&watch, list([("b1", vec!["ops".into()])]));
+    watch
 }
 
 #[test]
 fn nothing_is_known_before_the_lists_are_complete() {
     let watch = NamespaceWatch::new();
-    watch.apply_namespace(Event::Init);
-    watch.apply_namespace(Event::InitApply((HOME.into(), owned())));
+    namespaces(&watch, Told::Is(HOME.into(), owned()));
     assert_eq!(watch.view(HOME), NamespaceView::UNKNOWN);
+    namespaces(&watch, list([(HOME, owned()), ("team", unowned())]));
+    assert_eq!(watch.view("team").bound, Bound::Unknown);
     assert!(!watch.is_ready());
-    listed(&watch);
+    bindings(&watch, list([]));
     assert!(watch.is_ready());
-    assert_eq!(watch.view(HOME).ownership, owned());
+    assert_eq!(watch.view(HOME).ownership, Ownership::Owned(owner()));
     assert_eq!(watch.view("team").ownership, Ownership::Unowned);
     assert_eq!(watch.view("new").ownership, Ownership::Unknown);
 }
 
 #[test]
 fn changes_and_deletions_count_at_once() {
-    let watch = NamespaceWatch::new();
-    listed(&watch);
-    watch.apply_namespace(Event::Apply(("new".into(), Ownership::Unowned)));
+    let watch = listed();
+    namespaces(&watch, Told::Is("new".into(), unowned()));
     assert_eq!(watch.view("new").ownership, Ownership::Unowned);
-    watch.apply_namespace(Event::Delete((HOME.into(), owned())));
+    namespaces(&watch, Told::Gone(HOME.into()));
     assert_eq!(watch.view(HOME).ownership, Ownership::Unknown);
-    watch.apply_binding(Event::Apply(("b2".into(), vec!["team".into()])));
+    bindings(&watch, Told::Is("b2".into(), vec!["team".into()]));
     assert_eq!(watch.view("team").bound, Bound::Yes);
-    watch.apply_binding(Event::Delete(("b2".into(), vec![])));
+    bindings(&watch, Told::Is("b1".into(), vec![]));
+    assert_eq!(watch.view("ops").bound, Bound::No);
+    bindings(&watch, Told::Gone("b2".into()));
     assert_eq!(watch.view("team").bound, Bound::No);
-    assert_eq!(watch.view("ops").bound, Bound::Yes);
 }
 
 #[test]
-fn a_new_list_replaces_the_old_one_only_when_it_is_complete() {
-    let watch = NamespaceWatch::new();
-    listed(&watch);
-    watch.apply_namespace(Event::Init);
-    assert_eq!(watch.view(HOME).ownership, owned());
-    watch.apply_binding(Event::Init);
-    assert_eq!(watch.view("ops").bound, Bound::Yes);
-    watch.apply_namespace(Event::InitDone);
-    watch.apply_binding(Event::InitDone);
+fn a_new_list_replaces_the_old_one() {
+    let watch = listed();
+    namespaces(&watch, list([]));
+    bindings(&watch, list([]));
     assert_eq!(watch.view(HOME).ownership, Ownership::Unknown);
     assert_eq!(watch.view("ops").bound, Bound::No);
 }
 
+#[test]
+fn what_either_watch_has_not_confirmed_for_too_long_is_unknown() {
+    let watch = listed();
+    let now = Instant::now();
+    let late = now + MAX_AGE + Duration::from_secs(2);
+    assert_ne!(
+        watch.view_at(now + MAX_AGE / 2, HOME),
+        NamespaceView::UNKNOWN
+    );
+    assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
+    // One that is heard of does not make up for the other.
+    watch.told_of_namespaces(late, Told::Nothing);
+    assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
+    watch.told_of_bindings(late, Told::Nothing);
+    assert_eq!(
+        watch.view_at(late, HOME).ownership,
+        Ownership::Owned(owner())
+    );
+    assert_eq!(watch.view_at(late, HOME).bound, Bound::No);
+}
+
+#[test]
+fn a_home_is_there_while_it_is_in_use_and_for_its_tier() {
+    let watch = listed();
+    let other = Address::from_bytes([7; 32]);
+    assert!(watch.has_home(&owner(), Tier::Developer));
+    assert!(
+        !watch.has_home(&owner(), Tier::Admin),
+        "its quota is a developer's"
+    );
+    assert!(!watch.has_home(&other, Tier::Developer));
+    namespaces(&watch, Told::Is(HOME.into(), marks(owned().ownership)));
+    assert!(!watch.has_home(&owner(), Tier::Developer), "it has ended");
+    namespaces(&watch, Told::Is(HOME.into(), owned()));
+    assert!(watch.has_home(&owner(), Tier::Developer));
+    namespaces(&watch, Told::Gone(HOME.into()));
+    assert!(!watch.has_home(&owner(), Tier::Developer));
+}
+
 #[tokio::test]
 async fn whoever_makes_a_namespace_can_wait_for_the_watch_to_know_it() {
-    let watch = Arc::new(NamespaceWatch::new());
-    let owner: Address = OWNER.parse().unwrap();
+    let watch = Arc::new(listed());
+    namespaces(&watch, list([]));
     let waiting = Arc::clone(&watch);
-    let waits = tokio::spawn(async move { waiting.wait_owned(HOME, &owner).await });
+    let waits = tokio::spawn(async move { waiting.wait_owned(HOME, &owner()).await });
     tokio::task::yield_now().await;
-    watch.apply_namespace(Event::Apply((HOME.into(), Ownership::Unknown)));
+    // Made, and not guarded yet.
+    namespaces(&watch, Told::Is(HOME.into(), marks(Ownership::Unknown)));
     tokio::task::yield_now().await;
     assert!(!waits.is_finished());
-    watch.apply_namespace(Event::Apply((HOME.into(), owned())));
+    namespaces(&watch, Told::Is(HOME.into(), owned()));
     tokio::time::timeout(Duration::from_secs(10), waits)
         .await
         .unwrap()
@@ -119,7 +186,11 @@ fn namespace_list(request: &http::Request<Body>) -> String {
         "metadata": {"resourceVersion": "1"},
         "items": [{
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-            "metadata": {"name": HOME, "annotations": {"k3s-daas.io/owner": OWNER}},
+            "metadata": {
+                "name": HOME,
+                "annotations": {"k3s-daas.io/owner": OWNER},
+                "labels": {"k3s-daas.io/state": "active", "k3s-daas.io/tier": "developer"},
+            },
         }],
     })
     .to_string()
@@ -138,7 +209,20 @@ async fn follows_an_api_server_that_fails_at_first() {
     tokio::time::timeout(Duration::from_secs(10), watch.wait_ready())
         .await
         .unwrap();
-    assert_eq!(watch.view(HOME).ownership, owned());
+    assert_eq!(watch.view(HOME).ownership, Ownership::Owned(owner()));
+    assert!(watch.has_home(&owner(), Tier::Developer));
     assert_eq!(watch.view("ops").bound, Bound::Yes);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_never_answers_is_given_up_and_so_is_what_it_knew() {
+    let watch = Arc::new(NamespaceWatch::new());
+    let running = tokio::spawn(Arc::clone(&watch).run(api_server(0)));
+    watch.wait_ready().await;
+    assert!(watch.is_ready());
+    tokio::time::sleep(MAX_AGE + Duration::from_secs(5)).await;
+    assert!(!watch.is_ready());
+    assert_eq!(watch.view(HOME), NamespaceView::UNKNOWN);
     running.abort();
 }
