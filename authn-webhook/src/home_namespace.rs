@@ -3,11 +3,14 @@
 //! The namespace is a convenience of the first request, not a condition of
 //! authentication: whoever is who they are stays so while a namespace can't be made.
 //! So a review waits for it a bounded time and succeeds either way; after a failure
-//! the next review but a few seconds later tries again. Nothing is granted by a
+//! the first review some seconds later tries again. Nothing is granted by a
 //! missing namespace: what the holder may do in it is the authorizer's decision.
 //!
-//! Shape:  attempts for one owner and tier are one; what was made is remembered, in a
-//!         bounded cache and for a bounded time, since a namespace may be deleted.
+//! Shape:  whether the namespace is there is asked of the maker with every review, which
+//!         knows it without I/O, so that one that is deleted is made anew. Attempts for one
+//!         owner and tier are one. An attempt outlives the review that began it, since the
+//!         API server remembers the yes for up to 20 s and asks no more: attempts wait in
+//!         line here, and how many the API server is asked for at once is the maker's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,21 +26,27 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::metrics::AuthnMetrics;
 
-/// One attempt may take this long in all.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// After a failure, and while a slow attempt goes on, no review waits again for this long.
+/// One attempt may take this long in all, its place in line included: as long as the API
+/// server remembers a yes, and somewhat more. Then the next review begins anew.
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// After an attempt, and while a slow one goes on, no review waits again for this long.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long it is believed that a namespace is there.
-const REMEMBERED: Duration = Duration::from_mins(10);
-/// Owners remembered; about 100 bytes each.
-const MAX_REMEMBERED: u64 = 100_000;
-/// Attempts at once: an API server that answers slowly must not collect tasks here.
-const MAX_RUNNING: usize = 64;
+/// Owners that are not waited for; about 100 bytes each.
+const MAX_PAUSED: u64 = 100_000;
+/// Attempts at once, waiting and running: a thousand tenants may come in one moment, and
+/// an API server that does not answer must not collect tasks here. About 4 MB.
+const MAX_ATTEMPTS: usize = 1_024;
 
 /// Makes namespaces. Implemented where there is a client of the API server.
 pub trait HomeNamespace: Send + Sync + 'static {
+    /// Whether the owner's first namespace is known to be there, with all that belongs to
+    /// it for this tier. Asked with every review: at once, and without I/O. A no costs a
+    /// call of [`Self::ensure`] now and then.
+    fn is_there(&self, owner: &Address, tier: Tier) -> bool;
+
     /// Makes sure that the owner's first namespace is there, with all that belongs to
-    /// it for this tier. Asked again now and then: what is there already is a success.
+    /// it for this tier. What is there already is a success. Up to a thousand calls wait at
+    /// once: how many requests that makes at once is the implementation's to bound.
     fn ensure(
         &self,
         owner: &Address,
@@ -62,6 +71,10 @@ pub enum HomeNamespaceError {
 pub struct NoHomeNamespace;
 
 impl HomeNamespace for NoHomeNamespace {
+    fn is_there(&self, _owner: &Address, _tier: Tier) -> bool {
+        true
+    }
+
     async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
         Ok(())
     }
@@ -76,9 +89,9 @@ pub(crate) enum Attempt {
     Taken,
     /// The API server failed.
     Failed,
-    /// The API server took too long.
+    /// The API server, or the line before it, took too long.
     TimedOut,
-    /// Too many attempts run already.
+    /// Too many attempts wait or run already.
     Busy,
 }
 
@@ -105,7 +118,7 @@ impl Attempt {
 /// The tier is part of it, since quotas go by tier.
 type Key = (Address, Tier);
 
-/// Remembers, coalesces and bounds attempts.
+/// Coalesces and bounds attempts.
 #[derive(Debug)]
 pub(crate) struct HomeNamespaces<H> {
     shared: Arc<Shared<H>>,
@@ -117,7 +130,6 @@ pub(crate) struct HomeNamespaces<H> {
 #[derive(Debug)]
 struct Shared<H> {
     maker: H,
-    ready: Cache<Key, ()>,
     paused: Cache<Key, ()>,
     /// One entry a running attempt; its channel closes when the attempt ends.
     running: Mutex<HashMap<Key, watch::Receiver<()>>>,
@@ -126,18 +138,15 @@ struct Shared<H> {
 
 impl<H: HomeNamespace> HomeNamespaces<H> {
     pub(crate) fn new(maker: H, metrics: AuthnMetrics) -> Self {
-        let cache = |lifetime| {
-            Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
-                .time_to_live(lifetime)
-                .build()
-        };
+        let paused = Cache::builder()
+            .max_capacity(MAX_PAUSED)
+            .time_to_live(PAUSE)
+            .build();
         let stopped = CancellationToken::new();
         Self {
             shared: Arc::new(Shared {
                 maker,
-                ready: cache(REMEMBERED),
-                paused: cache(PAUSE),
+                paused,
                 running: Mutex::default(),
                 metrics,
             }),
@@ -148,8 +157,11 @@ impl<H: HomeNamespace> HomeNamespaces<H> {
 
     /// Makes sure of the namespace, or gives up after `patience`.
     pub(crate) async fn ensure(&self, owner: Address, tier: Tier, patience: Duration) {
+        if self.shared.maker.is_there(&owner, tier) {
+            return;
+        }
         let key = (owner, tier);
-        if self.shared.ready.contains_key(&key) || self.shared.paused.contains_key(&key) {
+        if self.shared.paused.contains_key(&key) {
             return;
         }
         let Some(mut ended) = self.attempt(key) else {
@@ -162,10 +174,10 @@ impl<H: HomeNamespace> HomeNamespaces<H> {
         }
     }
 
-    /// Joins the attempt that runs for this key, or starts one; none if too many run.
+    /// Joins the attempt that runs for this key, or starts one; none if there are too many.
     fn attempt(&self, key: Key) -> Option<watch::Receiver<()>> {
         let mut running = self.shared.running();
-        let full = running.len() >= MAX_RUNNING;
+        let full = running.len() >= MAX_ATTEMPTS;
         let slot = match running.entry(key) {
             Entry::Occupied(entry) => return Some(entry.get().clone()),
             Entry::Vacant(slot) => slot,
@@ -204,11 +216,11 @@ impl<H: HomeNamespace> Shared<H> {
             Err(_elapsed) => (Attempt::TimedOut, None),
         };
         self.metrics.home_namespace(attempt);
+        // After a success too: the maker may learn of it late.
+        self.paused.insert(key, ());
         if attempt == Attempt::Ready {
-            self.ready.insert(key, ());
             return;
         }
-        self.paused.insert(key, ());
         tracing::warn!(
             namespace = seal::identity::home_namespace(&owner),
             outcome = attempt.label(),

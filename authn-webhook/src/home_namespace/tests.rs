@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use super::*;
 #[derive(Debug, Clone)]
 struct Maker {
     asked: Arc<AtomicUsize>,
+    there: Arc<Mutex<HashSet<Key>>>,
     gate: Arc<Semaphore>,
     fails: bool,
 }
@@ -18,6 +20,7 @@ impl Maker {
     fn new(fails: bool) -> Self {
         Self {
             asked: Arc::default(),
+            there: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
             fails,
         }
@@ -29,12 +32,17 @@ impl Maker {
 }
 
 impl HomeNamespace for Maker {
-    async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
+    fn is_there(&self, owner: &Address, tier: Tier) -> bool {
+        self.there.lock().unwrap().contains(&(*owner, tier))
+    }
+
+    async fn ensure(&self, owner: &Address, tier: Tier) -> Result<(), HomeNamespaceError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
         if self.fails {
             Err(HomeNamespaceError::Taken)
         } else {
+            self.there.lock().unwrap().insert((*owner, tier));
             Ok(())
         }
     }
@@ -42,8 +50,10 @@ impl HomeNamespace for Maker {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn owner(n: u8) -> Address {
-    Address::from_bytes([n; 32])
+fn owner(n: u16) -> Address {
+    let mut bytes = [0; 32];
+    bytes[..2].copy_from_slice(&n.to_be_bytes());
+    Address::from_bytes(bytes)
 }
 
 fn homes(maker: &Maker) -> (HomeNamespaces<Maker>, Registry) {
@@ -59,7 +69,7 @@ fn text(registry: &Registry) -> String {
 }
 
 #[tokio::test]
-async fn is_made_once_for_all_who_ask_and_then_remembered() {
+async fn is_made_once_for_all_who_ask_and_never_while_it_is_there() {
     let maker = Maker::new(false);
     let (homes, registry) = homes(&maker);
     let asking = futures::future::join_all(
@@ -87,6 +97,40 @@ async fn is_made_once_for_all_who_ask_and_then_remembered() {
 }
 
 #[tokio::test]
+async fn one_that_is_deleted_is_made_anew() {
+    let maker = Maker::new(false);
+    maker.gate.add_permits(2);
+    let (homes, _registry) = homes(&maker);
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    maker.there.lock().unwrap().clear();
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert_eq!(
+        maker.asked(),
+        1,
+        "not at once: the maker may learn of a success late"
+    );
+    homes.shared.paused.invalidate_all();
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert_eq!(maker.asked(), 2);
+    assert!(maker.is_there(&owner(1), Tier::Developer));
+}
+
+#[tokio::test]
+async fn two_hundred_who_come_at_once_all_get_theirs_after_one_review_each() {
+    let maker = Maker::new(false);
+    let (homes, _registry) = homes(&maker);
+    let asking = (0..200).map(|n| homes.ensure(owner(n), Tier::Developer, Duration::ZERO));
+    futures::future::join_all(asking).await;
+    assert_eq!(homes.shared.running().len(), 200, "they wait in line");
+    maker.gate.add_permits(200);
+    let began = Instant::now();
+    while maker.there.lock().unwrap().len() < 200 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[tokio::test]
 async fn a_slow_one_holds_a_review_up_no_longer_than_its_patience_and_only_once() {
     let maker = Maker::new(false);
     let (homes, _registry) = homes(&maker);
@@ -104,11 +148,7 @@ async fn a_slow_one_holds_a_review_up_no_longer_than_its_patience_and_only_once(
     );
     assert_eq!(maker.asked(), 1, "it goes on in the background");
     maker.gate.add_permits(1);
-    while !homes
-        .shared
-        .ready
-        .contains_key(&(owner(1), Tier::Developer))
-    {
+    while !maker.is_there(&owner(1), Tier::Developer) {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(began.elapsed() < Duration::from_secs(5));
     }
@@ -130,15 +170,15 @@ async fn a_failure_is_counted_and_not_tried_again_at_once() {
 }
 
 #[tokio::test]
-async fn no_more_attempts_run_than_allowed() {
+async fn no_more_attempts_wait_than_allowed() {
     let maker = Maker::new(false);
     let (homes, registry) = homes(&maker);
-    for n in 0..=u8::try_from(MAX_RUNNING).unwrap() {
+    for n in 0..=u16::try_from(MAX_ATTEMPTS).unwrap() {
         homes
             .ensure(owner(n), Tier::Developer, Duration::ZERO)
             .await;
     }
-    assert_eq!(homes.shared.running().len(), MAX_RUNNING);
+    assert_eq!(homes.shared.running().len(), MAX_ATTEMPTS);
     assert!(text(&registry).contains("{outcome=\"busy\"} 1"));
 }
 

@@ -178,6 +178,10 @@ impl FakeHome {
 }
 
 impl HomeNamespace for FakeHome {
+    fn is_there(&self, _owner: &Address, _tier: Tier) -> bool {
+        false
+    }
+
     async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if self.hangs.load(Ordering::SeqCst) {
