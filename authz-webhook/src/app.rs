@@ -8,12 +8,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use seal::access::{GuardState, Policy};
 use seal::{CredentialHash, NodeName};
+use tokio::sync::Semaphore;
 
 use crate::metrics::AuthzMetrics;
 
 /// How long the directory may take before a review is answered without it: shorter
 /// than the API server's `timeout: 3s`, so that our refusal arrives instead of its timeout.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Reviews of seals that may wait for the chain at once: half of the in-flight budget of
+/// reviews. Whoever may ask for access reviews in its own namespace may have any hash
+/// looked up, and must not keep those waiting that are answered from memory.
+pub(crate) const MAX_WAITING: usize = 1_024;
 
 /// How much the identities that all machines share may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -82,6 +88,8 @@ pub struct App<D, N> {
     pub(crate) guards: GuardState,
     pub(crate) metrics: AuthzMetrics,
     pub(crate) nodes: NodeMemory,
+    /// Places of reviews of seals that wait for the chain.
+    pub(crate) waiting: Semaphore,
 }
 
 impl<D, N> App<D, N> {
@@ -101,6 +109,7 @@ impl<D, N> App<D, N> {
             guards,
             metrics,
             nodes: NodeMemory::default(),
+            waiting: Semaphore::new(MAX_WAITING),
         }
     }
 

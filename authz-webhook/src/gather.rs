@@ -1,13 +1,16 @@
 //! I/O: what the directory and the namespace watch know of who asks.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use seal::access::{GuardState, NamespaceView, Ownership};
 use seal::{Address, CredentialHash, NodeClaim, NodeName, SealRecord, Thresholds, UnixMillis};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
@@ -96,7 +99,7 @@ where
         Caller::Seal => match ClaimedSeal::read(spec) {
             Ok(claimed) => {
                 let namespace = about.map(|name| app.namespaces.view(name));
-                let record = reads.seal(claimed.hash).await;
+                let record = reads.seal_of_stranger(&app.waiting, claimed.hash).await;
                 Facts::Seal(SealFacts {
                     claimed,
                     record,
@@ -184,6 +187,23 @@ impl<D: SealDirectory> Reads<'_, D> {
 
     async fn seal(&self, hash: CredentialHash) -> Read<Arc<SealRecord>> {
         self.within(self.directory.seal(hash)).await
+    }
+
+    /// As [`Self::seal`], for a hash that anybody may have made up: at once, or with one of
+    /// the places for those that wait.
+    async fn seal_of_stranger(
+        &self,
+        waiting: &Semaphore,
+        hash: CredentialHash,
+    ) -> Read<Arc<SealRecord>> {
+        let mut asking = pin!(self.seal(hash));
+        if let Poll::Ready(answer) = futures::poll!(asking.as_mut()) {
+            return answer;
+        }
+        let Ok(_place) = waiting.try_acquire() else {
+            return Err(Cause::Directory(Unavailable::Overloaded));
+        };
+        asking.await
     }
 
     /// All records of an owner at once: at most 16, so that the contract bounds it.

@@ -285,3 +285,28 @@ async fn replaced_settings_count_with_the_next_review() {
     webhook.app.replace_settings(settings);
     assert_eq!(webhook.ask_as(ME, &create).await.outcome, "allow");
 }
+
+#[tokio::test]
+async fn hashes_that_wait_for_the_chain_leave_room_for_others() {
+    let webhook = webhook();
+    webhook.stake(ME, Tier::Developer);
+    let mut settings = Settings::new(Policy::new(ElevatedOwners::Any));
+    settings.deadline = std::time::Duration::from_secs(5);
+    webhook.app.replace_settings(settings);
+    webhook.ledger(|ledger| ledger.silent = true);
+    let request = get("pods", &ME.home());
+    let mut crowd: futures::stream::FuturesUnordered<_> =
+        (0..2_000).map(|_| webhook.ask_as(ME, &request)).collect();
+    // All who find no place are answered before any who waits.
+    for _ in 0..976 {
+        let answered = futures::StreamExt::next(&mut crowd).await.unwrap();
+        assert_eq!(answered.outcome, "deny");
+        assert!(
+            answered.evaluation_error.contains("too many"),
+            "{answered:?}"
+        );
+    }
+    webhook.ledger(|ledger| ledger.silent = false);
+    drop(crowd);
+    assert_eq!(webhook.ask_as(ME, &request).await.outcome, "allow");
+}

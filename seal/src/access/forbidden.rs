@@ -84,13 +84,21 @@ fn node(request: &ResourceAttributes<'_>) -> Option<DenyReason> {
     if request.resource != "nodes" {
         return None;
     }
-    if any(request.subresource, &["proxy", "log", "configz"]) {
+    // `checkpoint` is kubelet's: it writes a container's memory to disk.
+    if any(
+        request.subresource,
+        &["proxy", "log", "configz", "checkpoint"],
+    ) {
         return Some(DenyReason::NodeInternals);
     }
     let keeps = Verbs::READ.and(Verbs::UPDATE).and(Verbs::PATCH);
     (request.subresource.is_empty() && !keeps.has(request.verb))
         .then_some(DenyReason::NodeLifecycle)
 }
+
+/// Whoever may `create` these has certificates of kubelets approved without anybody
+/// looking (`pkg/controller/certificates/approver`).
+const AUTOMATIC_APPROVAL: &[&str] = &["nodeclient", "selfnodeclient", "selfnodeserver"];
 
 fn certificate_authority(request: &ResourceAttributes<'_>, write: bool) -> bool {
     match request.resource {
@@ -100,6 +108,7 @@ fn certificate_authority(request: &ResourceAttributes<'_>, write: bool) -> bool 
         "certificatesigningrequests" | "podcertificaterequests" | "*" => {
             any(request.subresource, &["approval"])
                 || (write && any(request.subresource, &["status"]))
+                || (write && any(request.subresource, AUTOMATIC_APPROVAL))
         }
         _ => false,
     }

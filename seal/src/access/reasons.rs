@@ -114,7 +114,7 @@ closed_reasons! {
         VolumePlumbing = "volume_plumbing", "only the tier super may change volume attachments and CSI objects";
         DeviceClasses = "device_classes", "only the tier super may change device classes";
         NodeLifecycle = "node_lifecycle", "only the tier super may create or delete nodes: nodes come and go with their seals";
-        NodeInternals = "node_internals", "only the tier super may reach into a node by proxy, log or configz";
+        NodeInternals = "node_internals", "only the tier super may reach into a node by proxy, log, configz or checkpoint";
         ProtectedSecrets = "protected_secrets", "only the tier super may touch Secrets in protected namespaces";
         ProtectedExec = "protected_exec", "only the tier super may exec, attach, forward or proxy into protected namespaces";
         ProtectedToken = "protected_token", "only the tier super may make tokens in protected namespaces";

@@ -138,6 +138,18 @@ const DENIED_ANYWHERE: &[(&str, DenyReason)] = &[
         DenyReason::Certificates,
     ),
     (
+        "create certificates.k8s.io/certificatesigningrequests/nodeclient",
+        DenyReason::Certificates,
+    ),
+    (
+        "create certificates.k8s.io/certificatesigningrequests/selfnodeclient",
+        DenyReason::Certificates,
+    ),
+    (
+        "create certificates.k8s.io/certificatesigningrequests/selfnodeserver",
+        DenyReason::Certificates,
+    ),
+    (
         "approve certificates.k8s.io/signers",
         DenyReason::Certificates,
     ),
@@ -210,6 +222,7 @@ const DENIED_ANYWHERE: &[(&str, DenyReason)] = &[
     ("create -/nodes/proxy", DenyReason::NodeInternals),
     ("get -/nodes/log", DenyReason::NodeInternals),
     ("get -/nodes/configz", DenyReason::NodeInternals),
+    ("create -/nodes/checkpoint", DenyReason::NodeInternals),
     // What asks for all asks for these too.
     ("* */*", DenyReason::AddonGroup),
     ("get */pods", DenyReason::AddonGroup),
@@ -229,6 +242,86 @@ fn what_is_denied_to_everyone_is_denied_at_every_tier_and_place() {
                 );
             }
             assert_eq!(at(Tier::Super, place, text), Decision::Allow(Grant::Super));
+        }
+    }
+}
+
+/// Kinds by which Kubernetes' own controllers or nodes act with more rights than the
+/// writer has, and that no table may ever give: below super RBAC alone decides, and in a
+/// namespace with an owner nobody may.
+const NEVER_GRANTED: &[&str] = &[
+    "create -/pods/binding",
+    "create -/bindings",
+    "patch -/pods/status",
+    "patch -/services/status",
+    "patch -/nodes/status",
+    "patch -/persistentvolumeclaims/status",
+    "patch -/serviceaccounts/status",
+    "get -/nodes/pods",
+    "create -/endpoints",
+    "patch discovery.k8s.io/endpointslices",
+    "create certificates.k8s.io/certificatesigningrequests",
+    "create certificates.k8s.io/podcertificaterequests",
+    "create certificates.k8s.io/clustertrustbundles",
+    "create authentication.k8s.io/tokenreviews",
+    "create authorization.k8s.io/subjectaccessreviews",
+    "create flowcontrol.apiserver.k8s.io/flowschemas",
+    "create flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
+    "create storagemigration.k8s.io/storageversionmigrations",
+    "create storage.k8s.io/volumeattributesclasses",
+    "create networking.k8s.io/servicecidrs",
+    "create networking.k8s.io/ipaddresses",
+    "create resource.k8s.io/resourceslices",
+    "create resource.k8s.io/devicetaintrules",
+    "update resource.k8s.io/resourceclaims/status",
+    "update resource.k8s.io/resourceclaims/binding",
+    "patch apiextensions.k8s.io/customresourcedefinitions",
+    "update apiextensions.k8s.io/customresourcedefinitions/status",
+    "delete apiextensions.k8s.io/customresourcedefinitions",
+    "deletecollection -/persistentvolumes",
+    "deletecollection node.k8s.io/runtimeclasses",
+    "create -/podtemplates",
+    "update apps/controllerrevisions",
+    "update -/namespaces/finalize",
+    "update -/namespaces/status",
+    "create coordination.k8s.io/leasecandidates",
+    "use policy/podsecuritypolicies",
+];
+
+#[test]
+fn what_others_act_on_is_granted_to_nobody_below_super() {
+    for text in NEVER_GRANTED {
+        for place in places() {
+            for tier in BELOW_SUPER {
+                let decision = at(tier, place, text);
+                assert!(
+                    !decision.is_allow(),
+                    "{tier} {place:?} {text}: {decision:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_below_super_protects_a_namespace_or_ends_its_protection() {
+    for verb in [
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+        "*",
+    ] {
+        for place in places() {
+            for tier in BELOW_SUPER {
+                let text = format!("{verb} rbac.authorization.k8s.io/clusterrolebindings");
+                assert_eq!(
+                    at(tier, place, &text),
+                    Decision::Deny(DenyReason::ClusterRoles),
+                    "{tier} {place:?} {text}"
+                );
+            }
         }
     }
 }
