@@ -18,25 +18,35 @@
 //!   settings, time ────┘   one leader, at most 16 namespaces at once
 //! ```
 
+mod addresses;
+mod controller;
 mod error;
+mod events;
 mod home;
+mod lease;
+mod life;
+mod look;
 mod marks;
 mod metrics;
 mod names;
 mod objects;
 mod operator;
+mod owned;
+mod owner;
+mod patch;
 mod quantity;
 mod quota;
 mod ranges;
 mod settings;
 mod tenants;
 mod within;
+mod workloads;
 
 pub use error::HomeError;
 pub use metrics::TenantMetrics;
 pub use names::{InvalidSuffix, Suffix};
 pub use operator::{Released, TenantNamespace, add, list, release};
-pub use quota::{Quota, QuotaError, Quotas};
+pub use quota::{ParseQuantityError, Quota, QuotaError, Quotas};
 pub use settings::{NamespaceSettings, default_closed_ranges};
 pub use tenants::{TenantDirectory, Tenants};
 

@@ -84,6 +84,11 @@ impl HomeError {
         self.code() == Some(404)
     }
 
+    /// The API server takes no such change.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.code() == Some(422)
+    }
+
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api { source, .. } => match source.as_ref() {

@@ -335,7 +335,7 @@ mod tests {
     }
 
     fn wanted(tier: Tier, pods: bool) -> Objects {
-        let closed = ranges::closed(&default_closed_ranges(), &std::collections::BTreeSet::new());
+        let closed = ranges::closed(&default_closed_ranges(), &[]);
         objects("a", &owner(), &Quotas::default().of(tier), pods, &closed)
     }
 
@@ -408,7 +408,7 @@ mod tests {
             .iter()
             .map(|net| net.parse().unwrap())
             .collect();
-        let closed = ranges::closed(&all, &std::collections::BTreeSet::new());
+        let closed = ranges::closed(&all, &[]);
         let egress = policy("a", &closed).spec.unwrap().egress.unwrap();
         assert_eq!(egress.len(), 2);
         let open = policy("a", &Closed::default())

@@ -3,7 +3,6 @@
 //! Shape:  the configured ranges, and the addresses of nodes and of the API server that no range
 //!         covers, as single addresses. Sorted and merged, so that the same set is the same text.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -22,8 +21,8 @@ pub(super) struct Closed {
     pub(super) left_out: usize,
 }
 
-/// Merges what is configured and what was found.
-pub(super) fn closed(configured: &[IpNet], found: &BTreeSet<IpAddr>) -> Closed {
+/// Merges what is configured and what was found, the more important addresses first.
+pub(super) fn closed(configured: &[IpNet], found: &[IpAddr]) -> Closed {
     let mut v4: Vec<Ipv4Net> = Vec::new();
     let mut v6: Vec<Ipv6Net> = Vec::new();
     for range in configured {
@@ -66,7 +65,7 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    fn addresses(texts: &[&str]) -> BTreeSet<IpAddr> {
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
@@ -103,20 +102,17 @@ mod tests {
 
     #[test]
     fn the_same_set_is_the_same_text() {
-        let one = closed(
-            &nets(&["10.0.0.1/8", "10.0.0.0/8", "192.168.0.0/16"]),
-            &BTreeSet::new(),
-        );
+        let one = closed(&nets(&["10.0.0.1/8", "10.0.0.0/8", "192.168.0.0/16"]), &[]);
         let other = closed(
             &nets(&["192.168.0.0/16", "10.0.0.0/9", "10.128.0.0/9"]),
-            &BTreeSet::new(),
+            &[],
         );
         assert_eq!(one, other);
     }
 
     #[test]
     fn too_many_addresses_are_cut_and_counted() {
-        let many: BTreeSet<IpAddr> = (0..510_u32)
+        let many: Vec<IpAddr> = (0..510_u32)
             .map(|n| IpAddr::from((0xCB00_7100_u32 + n * 2).to_be_bytes()))
             .collect();
         let closed = closed(&[], &many);
@@ -126,8 +122,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_found_address_is_closed(found in proptest::collection::btree_set(any::<u32>(), 0..20), net: u32, prefix in 0_u8..=32) {
-            let found: BTreeSet<IpAddr> = found.into_iter().map(|n| IpAddr::from(n.to_be_bytes())).collect();
+        fn every_found_address_is_closed(found in proptest::collection::vec(any::<u32>(), 0..20), net: u32, prefix in 0_u8..=32) {
+            let found: Vec<IpAddr> = found.into_iter().map(|n| IpAddr::from(n.to_be_bytes())).collect();
             let configured = [IpNet::new(IpAddr::from(net.to_be_bytes()), prefix).unwrap()];
             let closed = closed(&configured, &found);
             for address in &found {

@@ -1,6 +1,5 @@
 //! All tenants' namespaces of a cluster, as one process sees them.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,8 +8,11 @@ use seal::{Address, Tier};
 use sui_ledger::directory::{Change, Directory, SealDirectory};
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::addresses;
+use super::controller;
 use super::error::HomeError;
 use super::home::{self, Home};
+use super::lease;
 use super::metrics::TenantMetrics;
 use super::names;
 use super::objects::{self, Objects};
@@ -52,8 +54,8 @@ pub(super) struct Shared<D> {
     pub(super) settings: ArcSwap<NamespaceSettings>,
     /// Told when the settings are replaced, or when addresses were found or went.
     pub(super) news: watch::Sender<u64>,
-    /// Addresses of nodes and of the API server.
-    pub(super) found: ArcSwap<BTreeSet<IpAddr>>,
+    /// Addresses of the API server and of nodes, in this order.
+    pub(super) found: ArcSwap<Vec<IpAddr>>,
     pub(super) metrics: TenantMetrics,
     making: Semaphore,
 }
@@ -98,6 +100,16 @@ impl<D: TenantDirectory> Tenants<D> {
         let _place = self.shared.making.acquire().await;
         home::ensure(client, &home, &self.shared.metrics).await?;
         Ok(name)
+    }
+
+    /// Keeps all namespaces for ever, while this process leads; stops when it is dropped.
+    ///
+    /// `identity` tells replicas apart: the name of the host or of the pod.
+    pub async fn run(&self, client: kube::Client, identity: String) {
+        let addresses = addresses::follow(&self.shared, client.clone());
+        let keep = || controller::keep(self, &client, &identity);
+        let lead = lease::lead(&client, &identity, &self.shared.metrics, keep);
+        tokio::join!(addresses, lead);
     }
 
     /// Replaces the settings; all namespaces are looked at again.

@@ -1,0 +1,69 @@
+use seal::{Address, CredentialHash, Mist, ObjectId, SealRecord, SealStatus, UnixMillis, Unusable};
+use sui_ledger::directory::Why;
+
+use super::*;
+
+fn change(before: Option<Tier>, after: Result<Tier, Unusable>) -> Change {
+    let record = SealRecord {
+        seq: 1,
+        seal_id: ObjectId::from_bytes([1; 32]),
+        owner: Address::from_bytes([2; 32]),
+        stake: Mist(2_000_000_000),
+        restore_at: Mist(0),
+        node_id: None,
+        namespace_wish: None,
+        issued_at: UnixMillis(0),
+        expires_at: UnixMillis(1_000),
+        unbonding_ends_at: UnixMillis(0),
+        status: SealStatus::Active,
+        slashed_total: Mist(0),
+        last_slashed_at: UnixMillis(0),
+        generation: 0,
+    };
+    Change {
+        hash: CredentialHash::from_bytes([3; 32]),
+        record: Arc::new(record),
+        why: Why::Read,
+        before,
+        after,
+    }
+}
+
+#[test]
+fn only_a_rise_over_the_line_of_a_seal_in_use_makes_a_namespace() {
+    let developer = Some(Tier::Developer);
+    for (before, after, expected) in [
+        (Some(Tier::Viewer), Ok(Tier::Developer), developer),
+        (Some(Tier::Viewer), Ok(Tier::Super), Some(Tier::Super)),
+        (Some(Tier::Developer), Ok(Tier::Admin), None),
+        (Some(Tier::Viewer), Ok(Tier::Viewer), None),
+        (Some(Tier::Super), Ok(Tier::Viewer), None),
+        (Some(Tier::Viewer), Err(Unusable::Slashed), None),
+        // Nobody has used it: its first review makes the namespace.
+        (None, Ok(Tier::Super), None),
+    ] {
+        assert_eq!(
+            raised(&change(before, after)),
+            expected,
+            "{before:?} {after:?}"
+        );
+    }
+}
+
+#[test]
+fn failures_wait_longer_and_longer_up_to_a_minute() {
+    let seconds: Vec<u64> = (1..10).map(|failures| pause(failures).as_secs()).collect();
+    assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!(pause(u32::MAX), LAST_PAUSE);
+}
+
+#[test]
+fn looks_by_the_clock_are_spread_and_deadlines_are_not() {
+    let all = crate::namespaces::life::LOOK_AGAIN;
+    for name in ["seal-0101010101010101", "seal-0202020202020202", ""] {
+        let after = spread(name, all);
+        assert!(after <= all && after >= all * 4 / 5, "{after:?}");
+        let soon = Duration::from_secs(3);
+        assert_eq!(spread(name, soon), soon);
+    }
+}
