@@ -7,6 +7,8 @@
 //! Errors: [`Cluster::start`] gives `None` where the machine has no control plane; who skips
 //!         because of that says so with [`skipped`].
 
+mod requests;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ use sui_devnet::{Devnet, DevnetConfig, RunningDevnet};
 use sui_ledger::keystore::WalletKey;
 use sui_ledger::tx::Wallet;
 use webhook_server::pki::DevPki;
+
+pub use requests::{Caller, Said};
 
 use crate::control_plane::{self, ControlPlane, StartOptions};
 use crate::rig::funded_wallet;
@@ -42,7 +46,10 @@ pub struct Cluster {
     pub operator: Wallet,
     /// The API server.
     pub control_plane: ControlPlane,
+    /// The certificates of the webhooks.
+    pub pki: DevPki,
     http: reqwest::Client,
+    kube: kube::Client,
     server: Option<Server>,
     config: ServerConfig,
     folder: tempfile::TempDir,
@@ -106,11 +113,14 @@ impl Cluster {
             .timeout(Duration::from_secs(10))
             .no_proxy()
             .build()?;
+        let kube = requests::operator(&control_plane.admin_kubeconfig).await?;
         let mut cluster = Self {
             devnet,
             operator,
             control_plane,
+            pki,
             http,
+            kube,
             server: None,
             config,
             folder,
@@ -120,9 +130,29 @@ impl Cluster {
         Ok(Some(cluster))
     }
 
+    /// Where the API server asks.
+    pub fn webhooks_address(&self) -> SocketAddr {
+        self.config.listen
+    }
+
     /// Starts the webhooks where they were before. Does not wait until they are ready.
     pub async fn start_server(&mut self) -> anyhow::Result<()> {
-        let started = server::start(&self.config, &self.devnet.ids, self.folder.path()).await;
+        self.start_with(self.config.clone()).await
+    }
+
+    /// Starts the webhooks at another address, where only who knows it asks; gives the address.
+    pub async fn start_server_elsewhere(&mut self) -> anyhow::Result<SocketAddr> {
+        let config = ServerConfig {
+            listen: free_address()?,
+            ..self.config.clone()
+        };
+        let elsewhere = config.listen;
+        self.start_with(config).await?;
+        Ok(elsewhere)
+    }
+
+    async fn start_with(&mut self, config: ServerConfig) -> anyhow::Result<()> {
+        let started = server::start(&config, &self.devnet.ids, self.folder.path()).await;
         self.server = Some(started.map_err(|failure| anyhow::anyhow!("{failure}"))?);
         Ok(())
     }

@@ -4,3 +4,4 @@ pub mod bench;
 pub mod control_plane;
 pub mod e2e;
 pub mod rig;
+pub mod stand_in;
