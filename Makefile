@@ -6,7 +6,7 @@ CACHE := .cache
 export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
-.PHONY: help up demo test bench need need-node binary control-plane move-build move-test \
+.PHONY: help up demo test bench escalation need need-node binary control-plane move-build move-test \
         fmt fmt-check lint deny unit e2e docs docs-check bench-micro bench-load fuzz clean ci
 
 help: ## Show this list
@@ -60,6 +60,10 @@ e2e: control-plane ## What only the real control plane can judge
 	@cd tests/control-plane && { ! command -v go >/dev/null || go test ./...; }
 	@tests/tools/with-control-plane.sh cargo test --locked --workspace --test real_control_plane \
 	    -- --include-ignored --test-threads 1
+
+escalation: control-plane ## Try every known way to more rights; writes docs/escalation.md
+	@K3S_DAAS_ESCALATION_TABLE=docs/escalation.md tests/tools/with-control-plane.sh \
+	    cargo test --locked -p k3s-daas-tests --test escalation -- --nocapture no_tier
 
 docs: ## Write the generated documents again
 	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p k3s-daas --test docs
