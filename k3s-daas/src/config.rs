@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind, OrFail, Outcome};
 pub mod keys;
 mod values;
 
-pub use values::{FromText, List, Setting, Url};
+pub use values::{FromText, List, Seconds, Setting, Url};
 
 /// What the variables begin with.
 pub const ENV_PREFIX: &str = "K3S_DAAS_";
@@ -86,6 +86,8 @@ pub struct Sources {
     pub path: PathBuf,
     /// Whether it was there.
     pub file_found: bool,
+    /// Whether somebody named it: then it must be there.
+    named: bool,
     file: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
 }
@@ -108,10 +110,22 @@ impl Sources {
         let named = path
             .map(Path::to_owned)
             .or_else(|| env.get("CONFIG").map(PathBuf::from));
-        let path = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+        let (path, named) = match named {
+            Some(path) => (path, true),
+            None => (DEFAULT_FILE.into(), false),
+        };
+        Self::read_file(path, named, env)
+    }
+
+    /// Reads the file again, where it was. The environment is that of the start.
+    pub fn read_again(&self) -> Outcome<Self> {
+        Self::read_file(self.path.clone(), self.named, self.env.clone())
+    }
+
+    fn read_file(path: PathBuf, named: bool, env: BTreeMap<String, String>) -> Outcome<Self> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => None,
             Err(error) => {
                 return Err(Failure::new(Kind::Usage, error)
                     .context(format!("can't read the configuration {}", path.display()))
@@ -126,6 +140,7 @@ impl Sources {
         Ok(Self {
             path,
             file_found: text.is_some(),
+            named,
             file,
             env,
         })

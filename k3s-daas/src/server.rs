@@ -15,8 +15,10 @@ use authz_webhook::{AuthzMetrics, NamespaceWatch};
 use prometheus_client::registry::Registry;
 use seal::ElevatedOwners;
 use seal::access::GuardState;
-use sui_ledger::directory::{Directory, Running as DirectoryTasks};
+use sui_ledger::directory::Running as DirectoryTasks;
 use sui_ledger::manifest::ContractIds;
+use tenancy::guards::{GuardMetrics, Guards};
+use tenancy::namespaces::{TenantMetrics, Tenants};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,24 +27,30 @@ use webhook_server::{GroupLimits, Health, RouteGroup, ServerMetrics};
 use crate::config::keys::ServerConfig;
 use crate::failure::{Failure, Kind, Outcome};
 
+mod answers;
 mod bearer;
+mod build;
 mod calls;
 mod chain;
-mod home;
 mod homes;
 pub mod identity;
 pub mod kube_client;
 mod listeners;
-mod promotions;
+mod readiness;
+pub mod reload;
 mod settings;
+mod work;
 
+use answers::Answers;
 use calls::Calls;
 use homes::Homes;
 use kube_client::KubeClient;
+use reload::ReloadMetrics;
 use settings::Settings;
+use work::Work;
 
 pub use listeners::pki_folder;
-pub use settings::elevated_owners;
+pub use settings::{elevated_owners, guards as guard_settings};
 
 /// Where the server keeps its state when nobody says.
 pub const DEFAULT_STATE: &str = "/var/lib/k3s-daas";
@@ -57,7 +65,9 @@ pub struct Server {
     /// Where health and metrics are.
     pub metrics_address: SocketAddr,
     health: Health,
-    kube: KubeClient,
+    answers: Answers,
+    work: Work,
+    reloads: ReloadMetrics,
     shutdown: CancellationToken,
     listeners: Vec<AbortOnDropHandle<()>>,
     directory: DirectoryTasks,
@@ -80,28 +90,47 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
 
     let kube = KubeClient::new(config.kubeconfig.clone(), Calls::register(&mut registry));
     let watch = Arc::new(NamespaceWatch::new());
-    // Whoever keeps the guards inside the API server says whether they are in place.
-    let guards = GuardState::default();
-    guards.set(true);
-    let homes = Homes::new(kube.clone(), Arc::clone(&watch));
-    let authz = Arc::new(authz_webhook::App::new(
+    // Nobody is above viewer until the keeper of the guards says that they are in place.
+    let in_place = GuardState::default();
+    let guards = Guards::new(
+        in_place.clone(),
+        settings.guards,
+        GuardMetrics::register(&mut registry),
+    );
+    let tenants = Tenants::new(
         Arc::clone(&directory),
-        Arc::clone(&watch),
-        settings.authz,
-        guards.clone(),
-        AuthzMetrics::register(&mut registry),
-    ));
-    let authn = Arc::new(Authn::new(
-        Arc::clone(&directory),
-        settings.authn,
+        settings.namespaces,
+        TenantMetrics::register(&mut registry),
+    );
+    let homes = Homes::new(kube.clone(), tenants.clone(), Arc::clone(&watch));
+    let answers = Answers {
+        authenticator: Arc::new(Authn::new(
+            Arc::clone(&directory),
+            settings.authn,
+            in_place.clone(),
+            homes,
+            AuthnMetrics::register(&mut registry),
+        )),
+        authorizer: Arc::new(authz_webhook::App::new(
+            Arc::clone(&directory),
+            Arc::clone(&watch),
+            settings.authz,
+            in_place,
+            AuthzMetrics::register(&mut registry),
+        )),
+    };
+    let work = Work {
+        kube,
+        watch,
         guards,
-        homes.clone(),
-        AuthnMetrics::register(&mut registry),
-    ));
-    let tasks = tasks(&kube, &watch, &directory, homes);
+        tenants,
+    };
+    let tasks = work.start(work::name(state_dir));
 
+    let reloads = ReloadMetrics::register(&mut registry);
+    build::register(&mut registry);
     let health = Health::new();
-    add_checks(&health, &directory, &kube, &watch);
+    readiness::add_checks(&health, &directory, &work);
     let shutdown = CancellationToken::new();
     // Reviews have a budget of their own that nothing else can use up.
     let limits = GroupLimits {
@@ -109,11 +138,10 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         deadline: Duration::from_millis(config.review_deadline_ms),
         ..GroupLimits::reviews()
     };
-    let reviews = authn_webhook::router(authn).merge(authz_webhook::router(authz));
     let listeners = listeners::start(
         config,
         tls,
-        RouteGroup::new("reviews", limits, &metrics).wrap(reviews),
+        RouteGroup::new("reviews", limits, &metrics).wrap(answers.router()),
         health.clone(),
         registry,
         &metrics,
@@ -130,7 +158,9 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         address: listeners.reviews.address,
         metrics_address: listeners.operations.address,
         health,
-        kube,
+        answers,
+        work,
+        reloads,
         shutdown,
         listeners: [listeners.reviews, listeners.operations]
             .map(|serving| AbortOnDropHandle::new(serving.task))
@@ -138,56 +168,6 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         directory: directory_tasks,
         _tasks: tasks,
     })
-}
-
-/// What goes on beside the answers.
-fn tasks(
-    kube: &KubeClient,
-    watch: &Arc<NamespaceWatch>,
-    directory: &Arc<Directory>,
-    homes: Homes,
-) -> Vec<AbortOnDropHandle<()>> {
-    let identity = {
-        let kube = kube.clone();
-        tokio::spawn(async move { kube.keep().await })
-    };
-    let namespaces = {
-        let (kube, watch) = (kube.clone(), Arc::clone(watch));
-        tokio::spawn(async move {
-            kube.with_each(|client| Arc::clone(&watch).run(client))
-                .await;
-        })
-    };
-    let promotions = tokio::spawn(promotions::follow(Arc::clone(directory), homes));
-    [identity, namespaces, promotions]
-        .map(AbortOnDropHandle::new)
-        .into()
-}
-
-fn add_checks(
-    health: &Health,
-    directory: &Arc<Directory>,
-    kube: &KubeClient,
-    watch: &Arc<NamespaceWatch>,
-) {
-    let directory = Arc::clone(directory);
-    health.add_fn("directory", move || match directory.status().unavailable {
-        None => Ok(()),
-        Some(why) => Err(why.to_string().into()),
-    });
-    let kube = kube.clone();
-    health.add_fn("identity", move || match kube.missing() {
-        None => Ok(()),
-        Some(why) => Err(why.into()),
-    });
-    let watch = Arc::clone(watch);
-    health.add_fn("namespaces", move || {
-        if watch.is_ready() {
-            Ok(())
-        } else {
-            Err("the API server has not told of all namespaces yet".into())
-        }
-    });
 }
 
 impl Server {
@@ -210,11 +190,6 @@ impl Server {
             }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// Reads the kubeconfig again. Certificates are read again by themselves.
-    pub fn reload(&self) {
-        self.kube.reload();
     }
 
     /// Ends in order: listeners first, so that nobody asks any more.

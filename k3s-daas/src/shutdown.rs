@@ -1,6 +1,6 @@
-//! When to stop: Ctrl-C and SIGTERM.
+//! When to stop: Ctrl-C and SIGTERM; when to read the configuration again: SIGHUP.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Kind, OrFail, Outcome};
@@ -26,4 +26,9 @@ pub fn on_signal() -> Outcome<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// Tells of each SIGHUP, which from now on does not end the process.
+pub fn on_hangup() -> Outcome<Signal> {
+    signal(SignalKind::hangup()).or_fail(Kind::Failed, "can't listen for SIGHUP")
 }

@@ -22,7 +22,9 @@ use crate::kubeconfig::{Cluster, Credential, write};
 use crate::progress::Progress;
 use crate::rendering;
 use crate::seals::new_token;
+use crate::server::reload::{Loaded, Reloads};
 use crate::server::{self, Server};
+use crate::shutdown;
 
 pub mod kubectl;
 mod layout;
@@ -106,6 +108,7 @@ pub struct Running {
     /// What there is to look at.
     pub stage: Stage,
     server: Server,
+    config: keys::ServerConfig,
     control_plane: ControlPlane,
     ledger: Ledger,
     _lock: std::fs::File,
@@ -166,13 +169,7 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let config = keys::ServerConfig {
         listen,
         kubeconfig: control_plane.admin_kubeconfig.clone(),
-        elevated_owners: Some(
-            plan.server
-                .elevated_owners
-                .clone()
-                .unwrap_or(ElevatedOwners::Any),
-        ),
-        ..plan.server.clone()
+        ..chosen(plan.server.clone())
     };
     let server = server::start(&config, chain.ids(), layout.folder()).await?;
     server.wait_ready(READY_WITHIN).await?;
@@ -199,10 +196,20 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     Ok(Running {
         stage,
         server,
+        config,
         control_plane,
         ledger,
         _lock: lock,
     })
+}
+
+/// On one's own machine stake alone decides, unless somebody says otherwise.
+pub fn chosen(config: keys::ServerConfig) -> keys::ServerConfig {
+    let elevated_owners = config.elevated_owners.or(Some(ElevatedOwners::Any));
+    keys::ServerConfig {
+        elevated_owners,
+        ..config
+    }
 }
 
 fn find_control_plane(config: &keys::UpConfig) -> Outcome<launch::Binary> {
@@ -279,11 +286,25 @@ async fn all_tenants(layout: &Layout, chain: &Chain, ledger: &Ledger) -> Outcome
 }
 
 impl Running {
-    /// Waits for Ctrl-C, or for the control plane's end, which is a failure.
-    pub async fn until(&mut self, shutdown: &CancellationToken) -> Outcome {
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = self.control_plane.ends() => Err(gone(ended)),
+    /// Waits for Ctrl-C, or for the control plane's end, which is a failure. With each SIGHUP the
+    /// webhooks take what `read` gives; `keys` is what they began with.
+    pub async fn until(
+        &mut self,
+        shutdown: &CancellationToken,
+        keys: Vec<keys::Effective>,
+        read: impl Fn() -> Outcome<Loaded>,
+    ) -> Outcome {
+        let mut hangup = shutdown::on_hangup()?;
+        let config = self.config.clone();
+        let mut reloads = Reloads::new(Loaded { config, keys });
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                ended = self.control_plane.ends() => return Err(gone(ended)),
+                _ = hangup.recv() => {
+                    self.server.reload(&mut reloads, read());
+                }
+            }
         }
     }
 

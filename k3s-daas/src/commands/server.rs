@@ -1,18 +1,19 @@
 //! `server`: the webhooks that a K3s server asks.
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use sui_ledger::manifest::ContractIds;
 
 use super::Context;
-use crate::config::keys::{ChainKeys, Group, ServerKeys, StateKeys};
+use crate::config::Sources;
+use crate::config::keys::{self, ChainKeys, Group, LogKeys, ServerKeys, StateKeys};
 use crate::failure::{Kind, OrFail, Outcome};
+use crate::server::reload::{Loaded, Reloads};
 use crate::server::{self, DEFAULT_STATE};
 use crate::shutdown;
 
 const EXAMPLES: &str = "\
-SIGTERM ends it in order, SIGHUP reads the kubeconfig again; certificates are read again when they
-change. It starts without the chain and without the API server, and says at /readyz what is missing.
+SIGTERM ends it in order. SIGHUP reads the configuration and the kubeconfig again: who may do what,
+quotas, times and closed networks change at once, a wrong configuration changes nothing, and the log
+names what needs a restart. Certificates are read again when they change. It starts without the chain and without the API server, and says at /readyz what is missing.
 
 Examples:
   k3s-daas server --contract /etc/k3s-daas/contract.toml --elevated-owners none
@@ -20,7 +21,7 @@ Examples:
   curl -s http://127.0.0.1:9090/readyz?verbose";
 
 /// Options of `server`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServerArgs {
     /// The webhooks.
@@ -34,11 +35,31 @@ pub struct ServerArgs {
     pub state: StateKeys,
 }
 
+impl ServerArgs {
+    /// What counts by these sources, everything resolved.
+    fn load(&self, sources: &Sources, log: &LogKeys) -> Outcome<Loaded> {
+        self.chain.resolve(sources)?;
+        self.state.resolve(sources)?;
+        log.resolve(sources)?;
+        Ok(Loaded {
+            config: self.server.resolve(sources)?,
+            keys: [
+                keys::effective(&self.server, sources),
+                keys::effective(&self.chain, sources),
+                keys::effective(&self.state, sources),
+                keys::effective(log, sources),
+            ]
+            .concat(),
+        })
+    }
+}
+
 /// Runs the webhooks until SIGTERM.
 pub async fn run(context: &Context, args: ServerArgs) -> Outcome {
     let sources = &context.sources;
-    let config = args.server.resolve(sources)?;
-    server::elevated_owners(&config)?;
+    let log = context.global.log.group();
+    let loaded = args.load(sources, &log)?;
+    server::elevated_owners(&loaded.config)?;
     let chain = args.chain.resolve(sources)?;
     let mut ids = ContractIds::load(&chain.contract)
         .or_fail(Kind::Usage, "the contract is not known")
@@ -51,15 +72,15 @@ pub async fn run(context: &Context, args: ServerArgs) -> Outcome {
     let state_dir = args.state.resolve(sources)?.state_dir;
     let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE.into());
     let shutdown = shutdown::on_signal()?;
-    let mut hangup =
-        signal(SignalKind::hangup()).or_fail(Kind::Failed, "can't listen for SIGHUP")?;
-    let server = server::start(&config, &ids, &state_dir).await?;
+    let mut hangup = shutdown::on_hangup()?;
+    let server = server::start(&loaded.config, &ids, &state_dir).await?;
+    let mut reloads = Reloads::new(loaded);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             _ = hangup.recv() => {
-                tracing::info!("reading the kubeconfig again");
-                server.reload();
+                let read = sources.read_again().and_then(|sources| args.load(&sources, &log));
+                server.reload(&mut reloads, read);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::config::keys::{self, Group};
 use crate::demo;
 use crate::failure::Outcome;
 use crate::output;
+use crate::server::reload::Loaded;
 use crate::shutdown;
 use crate::up::{self, Layout, Plan, Stage, tenants};
 
@@ -17,7 +18,7 @@ use crate::up::{self, Layout, Plan, Stage, tenants};
 const DEMO_PREFIX: &str = "demo-";
 
 const EXAMPLES: &str = "\
-Needs no root and no K3s: the control plane is K3S_BIN, else a k3s on PATH, else one built from the
+SIGHUP reads the configuration again, as for `server`. Needs no root and no K3s: the control plane is K3S_BIN, else a k3s on PATH, else one built from the
 Kubernetes modules by tests/control-plane/build.sh. State lies in ./.k3s-daas and is used again.
 
 Examples:
@@ -68,7 +69,15 @@ pub async fn up(context: &Context, args: UpArgs) -> Outcome {
     output::print(context.format(), &Summary::of(&running.stage), |_| {
         summary(&running.stage)
     })?;
-    let ended = running.until(&shutdown).await;
+    let begun = keys::effective(&args.server, sources);
+    let read = || {
+        let sources = sources.read_again()?;
+        Ok(Loaded {
+            config: up::chosen(args.server.resolve(&sources)?),
+            keys: keys::effective(&args.server, &sources),
+        })
+    };
+    let ended = running.until(&shutdown, begun, read).await;
     output::say("stopping");
     running.stop().await;
     ended

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use authz_webhook::Isolation;
+use ipnet::IpNet;
 use k3s_configs::Profile;
 use seal::access::Tenancy;
 use seal::{Address, ElevatedOwners};
+use tenancy::namespaces::Quota;
 
-use super::values::{List, Url};
+use super::values::{List, Seconds, Url};
 use super::{Key, Setting, Source, Sources};
 use crate::failure::{Failure, Kind, Outcome};
 
@@ -167,6 +169,10 @@ settings! {
     }
 }
 
+/// What is not the internet; a test compares it with the library's own list.
+const CLOSED_RANGES: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,\
+    172.16.0.0/12,192.168.0.0/16,::/127,::ffff:0:0/96,64:ff9b::/96,fc00::/7,fe80::/10";
+
 settings! {
     /// The webhooks' process.
     ServerKeys => ServerConfig {
@@ -194,6 +200,22 @@ settings! {
         protected_namespaces: List<String> = Some("");
         /// API groups of custom resources that developers may use in their own namespaces.
         developer_api_groups: List<String> = Some("");
+        /// How long the workloads of an owner without a usable seal run on, in seconds.
+        namespace_grace_seconds: Seconds = Some("600");
+        /// How long its namespaces and volumes are kept then, in seconds; not shorter than the grace.
+        namespace_retention_seconds: Seconds = Some("604800");
+        /// How long before its last seal expires an owner is warned, in seconds.
+        namespace_warn_seconds: Seconds = Some("86400");
+        /// What a developer's namespace may use, such as pods=50,requests.cpu=4; what is not named
+        /// stays as it is by default.
+        quota_developer: Quota = Some("");
+        /// What an admin's namespace may use, in the same form.
+        quota_admin: Quota = Some("");
+        /// What a super's namespace may use, in the same form.
+        quota_super: Quota = Some("");
+        /// Networks that tenants' pods can't reach, besides the addresses of nodes and of the API
+        /// server. Must hold the pods', the services', the nodes' and the control plane's networks.
+        closed_ranges: List<IpNet> = Some(CLOSED_RANGES);
         /// How old the view of the chain may be before seals are refused, in seconds. Longer only
         /// widens the window of a revocation.
         max_staleness_seconds: u64 = Some("15");
@@ -381,28 +403,33 @@ pub struct Effective {
 impl AllKeys {
     /// Every key with the value that counts and what is wrong with it.
     pub fn effective(&self, log: &LogKeys, sources: &Sources) -> Vec<Effective> {
-        fn of<G: Group>(group: &G, sources: &Sources, into: &mut Vec<Effective>) {
-            for (key, flag) in G::keys().iter().zip(group.flags()) {
-                let (value, source) = sources.find(key, flag);
-                into.push(Effective {
-                    key: key.name,
-                    value: value.map(str::to_owned),
-                    source,
-                    flag: key.flag(),
-                    variable: key.variable(),
-                    problem: (key.check)(value).err(),
-                });
-            }
-        }
-        let mut all = Vec::new();
-        of(&self.chain, sources, &mut all);
-        of(&self.cluster, sources, &mut all);
-        of(&self.state, sources, &mut all);
-        of(log, sources, &mut all);
-        of(&self.server, sources, &mut all);
-        of(&self.devnet, sources, &mut all);
-        of(&self.up, sources, &mut all);
-        of(&self.k3s, sources, &mut all);
-        all
+        [
+            effective(&self.chain, sources),
+            effective(&self.cluster, sources),
+            effective(&self.state, sources),
+            effective(log, sources),
+            effective(&self.server, sources),
+            effective(&self.devnet, sources),
+            effective(&self.up, sources),
+            effective(&self.k3s, sources),
+        ]
+        .concat()
     }
+}
+
+/// The keys of one group with the values that count.
+pub fn effective<G: Group>(group: &G, sources: &Sources) -> Vec<Effective> {
+    let keys = G::keys().iter().zip(group.flags());
+    keys.map(|(key, flag)| {
+        let (value, source) = sources.find(key, flag);
+        Effective {
+            key: key.name,
+            value: value.map(str::to_owned),
+            source,
+            flag: key.flag(),
+            variable: key.variable(),
+            problem: (key.check)(value).err(),
+        }
+    })
+    .collect()
 }

@@ -149,3 +149,30 @@ fn another_default_counts_only_where_nobody_said_anything() {
     };
     assert_eq!(port(flag, &[]), 8);
 }
+
+#[test]
+fn the_closed_ranges_are_the_librarys_own() {
+    let config = ServerKeys::default()
+        .resolve(&sources("", &[]).unwrap())
+        .unwrap();
+    let own = tenancy::namespaces::default_closed_ranges();
+    assert_eq!(config.closed_ranges.0, own);
+}
+
+#[test]
+fn quotas_networks_and_times_say_what_is_wrong_with_them() {
+    for (file, said) in [
+        ("quota_developer: pods", "expected resource=quantity"),
+        ("quota_admin: [pods=1, pods=2]", "pods is named twice"),
+        (
+            "closed_ranges: [10.0.0.0/8, 10.0.0.0/33]",
+            "\"10.0.0.0/33\" is no network",
+        ),
+        ("namespace_grace_seconds: 1h", "whole seconds"),
+        ("namespace_retention_seconds: 315360001", "ten years"),
+    ] {
+        let sources = sources(file, &[]).unwrap();
+        let failure = ServerKeys::default().resolve(&sources).unwrap_err();
+        assert!(failure.to_string().contains(said), "{failure}");
+    }
+}

@@ -3,8 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use std::time::Duration;
+
+use ipnet::IpNet;
 use seal::access::Tenancy;
 use seal::{Address, ElevatedOwners, Mist, NodeName};
+use tenancy::namespaces::Quota;
 
 /// A value that is read from one text. The error says what would be right.
 pub trait FromText: Sized {
@@ -68,6 +72,35 @@ from_str! {
     NodeName => "give a node name: 1 to 63 lowercase letters, digits and inner hyphens, no dots",
     Tenancy => "give own or shared",
     Mist => "give an amount of SUI, such as 2 or 0.5",
+}
+
+/// A time in whole seconds, at most ten years: times far beyond are typing errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds(pub Duration);
+
+const TEN_YEARS: u64 = 315_360_000;
+
+impl FromText for Seconds {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let seconds = text.parse().ok().filter(|seconds| *seconds <= TEN_YEARS);
+        let seconds = seconds.ok_or("give whole seconds, at most 315360000 (ten years)")?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl FromText for IpNet {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            format!("{text:?} is no network: give some such as 10.0.0.0/8 or fc00::/7")
+        })
+    }
+}
+
+impl FromText for Quota {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|error| format!("{error}; give some such as pods=50,requests.cpu=4"))
+    }
 }
 
 impl FromText for bool {

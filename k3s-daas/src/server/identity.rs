@@ -22,7 +22,7 @@ use kube::{Api, Client, Resource};
 use seal::access::EXTENSION_NAMESPACE;
 use seal::identity::SERVER_ACCOUNT;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 mod rights;
@@ -136,22 +136,27 @@ fn document(
     namespace: Option<&str>,
     fields: &[(&str, Value)],
 ) -> Value {
-    let mut labels = json!({ "app.kubernetes.io/managed-by": FIELD_MANAGER });
+    let mut labels = Map::from_iter([entry("app.kubernetes.io/managed-by", FIELD_MANAGER)]);
     if kind == "Namespace" {
-        labels["pod-security.kubernetes.io/enforce"] = "restricted".into();
+        labels.extend([entry("pod-security.kubernetes.io/enforce", "restricted")]);
     }
-    let mut document = json!({
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": { "name": name, "labels": labels },
-    });
-    if let Some(namespace) = namespace {
-        document["metadata"]["namespace"] = namespace.into();
-    }
-    for (field, value) in fields {
-        document[*field] = value.clone();
-    }
-    document
+    let mut metadata = Map::from_iter([entry("name", name), entry("labels", labels)]);
+    metadata.extend(namespace.map(|namespace| entry("namespace", namespace)));
+    let mut document = Map::from_iter([
+        entry("apiVersion", api_version),
+        entry("kind", kind),
+        entry("metadata", metadata),
+    ]);
+    document.extend(
+        fields
+            .iter()
+            .map(|(field, value)| entry(field, value.clone())),
+    );
+    document.into()
+}
+
+fn entry(name: &str, value: impl Into<Value>) -> (String, Value) {
+    (name.to_owned(), value.into())
 }
 
 /// Applies the documents with the operator's credentials. Doing it again changes nothing.

@@ -7,6 +7,9 @@ use authn_webhook::Audiences;
 use seal::ElevatedOwners;
 use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces};
 
+use tenancy::guards::GuardSettings;
+use tenancy::namespaces::{NamespaceSettings, Quotas};
+
 use crate::config::keys::ServerConfig;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 
@@ -15,6 +18,8 @@ use crate::failure::{Failure, Kind, OrFail, Outcome};
 pub(super) struct Settings {
     pub(super) authn: authn_webhook::Policy,
     pub(super) authz: authz_webhook::Settings,
+    pub(super) guards: GuardSettings,
+    pub(super) namespaces: NamespaceSettings,
 }
 
 impl Settings {
@@ -31,6 +36,7 @@ impl Settings {
             .or_fail(Kind::Usage, "developer_api_groups is wrong")?;
         let audiences = Audiences::new(config.audiences.0.iter().cloned())
             .or_fail(Kind::Usage, "audiences is wrong")?;
+        let namespaces = namespaces(config, elevated.clone())?;
         let policy = Policy {
             protected,
             tenancy: config.tenancy,
@@ -48,8 +54,48 @@ impl Settings {
                 deadline: Duration::from_millis(config.review_deadline_ms),
                 ..authz_webhook::Settings::new(policy)
             },
+            guards: guards(config),
+            namespaces,
         })
     }
+}
+
+/// What the guards inside the API server depend on.
+pub fn guards(config: &ServerConfig) -> GuardSettings {
+    GuardSettings {
+        protected_namespaces: config.protected_namespaces.0.iter().cloned().collect(),
+    }
+}
+
+fn namespaces(config: &ServerConfig, elevated: ElevatedOwners) -> Outcome<NamespaceSettings> {
+    let (grace, retention) = (
+        config.namespace_grace_seconds.0,
+        config.namespace_retention_seconds.0,
+    );
+    if retention < grace {
+        return Err(Failure::message(
+            Kind::Usage,
+            format!(
+                "namespace_retention_seconds ({}) is shorter than namespace_grace_seconds ({})",
+                retention.as_secs(),
+                grace.as_secs()
+            ),
+        )
+        .next("a namespace goes after its workloads: give a longer retention or a shorter grace"));
+    }
+    Ok(NamespaceSettings {
+        grace,
+        retention,
+        quotas: Quotas::new(
+            config.quota_developer.clone(),
+            config.quota_admin.clone(),
+            config.quota_super.clone(),
+        )
+        .or_fail(Kind::Usage, "a quota is wrong")?,
+        closed_ranges: config.closed_ranges.0.clone(),
+        warn_before: config.namespace_warn_seconds.0,
+        ..NamespaceSettings::new(elevated)
+    })
 }
 
 /// The refusal to start without the operator's choice.

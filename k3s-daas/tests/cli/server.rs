@@ -18,14 +18,17 @@ struct Server {
     operations: String,
     ca: PathBuf,
     runtime: tokio::runtime::Runtime,
+    log: std::sync::mpsc::Receiver<String>,
 }
 
 impl Server {
     fn start(program: &Program) -> Self {
+        Self::start_with(program, &["--elevated-owners", "any"])
+    }
+
+    fn start_with(program: &Program, arguments: &[&str]) -> Self {
         let mut command = program.command(&[
             "server",
-            "--elevated-owners",
-            "any",
             "--contract",
             "contract.toml",
             "--state-dir",
@@ -39,6 +42,7 @@ impl Server {
             "--log-format",
             "json",
         ]);
+        command.args(arguments);
         let mut child = command.spawn().unwrap();
         let (send, lines) = std::sync::mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -68,7 +72,32 @@ impl Server {
             operations: addresses.1,
             ca: program.path("state/pki/ca.crt"),
             runtime: tokio::runtime::Runtime::new().unwrap(),
+            log: lines,
         }
+    }
+
+    /// Waits for a line of the log whose fields say this.
+    fn logged(&self, says: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let mut seen = Vec::new();
+        loop {
+            let Ok(line) = self.log.recv_timeout(Duration::from_secs(30)) else {
+                panic!("the log does not say it: {seen:#?}");
+            };
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if says(&event) {
+                return event;
+            }
+            seen.push(line);
+        }
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        let url = format!("http://{}/metrics", self.operations);
+        let text = self.runtime.block_on(async {
+            let answer = reqwest::get(url).await.unwrap();
+            answer.text().await.unwrap()
+        });
+        text.lines().any(|one| one == line)
     }
 
     fn readyz(&self) -> (u16, String) {
@@ -143,9 +172,13 @@ fn starts_without_a_chain_says_so_and_ends_in_order() {
     let (status, text) = server.readyz();
     assert_eq!(status, 503);
     assert!(
-        text.contains("[-]directory failed") && text.contains("[-]namespaces failed"),
+        text.contains("[-]directory failed")
+            && text.contains("[-]namespaces failed")
+            && text.contains("[-]identity failed: the kubeconfig")
+            && text.contains("[-]guards failed"),
         "{text}"
     );
+    assert!(server.metric("k3s_daas_build_info{version=\"0.1.0\",revision=\"unknown\"} 1"));
 
     let refused = server.authenticate(TOKEN);
     assert_ne!(refused["authenticated"], true);
@@ -161,6 +194,64 @@ fn starts_without_a_chain_says_so_and_ends_in_order() {
         status.is_some()
     });
     assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_hangup_changes_what_can_change_and_a_wrong_file_changes_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let devnet = runtime
+        .block_on(Devnet::start(DevnetConfig::for_tests()))
+        .unwrap();
+    let program = Program::new();
+    devnet.ids.save(&program.path("contract.toml")).unwrap();
+    let configure = |text: &str| std::fs::write(program.path("config.yaml"), text).unwrap();
+    configure("elevated_owners: none\naudiences: [k3s, other]\n");
+    let server = Server::start_with(&program, &["--config", "config.yaml"]);
+    eventually("the directory is live", || {
+        server.readyz().1.contains("[+]directory ok")
+    });
+    let faucet = &devnet.faucet_url;
+    let contract = ["--contract", "contract.toml"];
+    program.run(&["wallet", "new"]).ok();
+    let fund = ["wallet", "faucet", "20", "--faucet", faucet];
+    program.run(&[&fund[..], &contract].concat()).ok();
+    let stake = ["stake", "0.5", "--token-file", "t"];
+    program.run(&[&stake[..], &contract].concat()).ok();
+    let token = std::fs::read_to_string(program.path("t")).unwrap();
+    let accepted = || server.authenticate(token.trim())["authenticated"] == true;
+    eventually("the token works", accepted);
+
+    // Wrong as a whole, with a right part: none of it counts.
+    configure("elevated_owners: none\naudiences: [other]\nquota_developer: pods=many\n");
+    server.signal("-HUP");
+    let said = server.logged(|event| event["level"] == "ERROR");
+    let fields = &said;
+    assert!(
+        fields["error"].as_str().unwrap().contains("pods") && fields["next_step"].is_string(),
+        "{said}"
+    );
+    assert!(server.metric("k3s_daas_config_reloads_total{outcome=\"rejected\"} 1"));
+    assert!(accepted(), "what counted before still counts");
+
+    configure("elevated_owners: none\naudiences: [other]\nreviews_in_flight: 7\n");
+    server.signal("-HUP");
+    let said = server.logged(|event| event["key"] == "audiences");
+    assert_eq!(said["from"], "k3s,other");
+    assert_eq!(said["to"], "other");
+    let said = server.logged(|event| event["key"] == "reviews_in_flight");
+    assert_eq!(said["level"], "WARN", "{said}");
+    eventually("the audiences count", || !accepted());
+    assert!(server.metric("k3s_daas_config_reloads_total{outcome=\"applied\"} 1"));
+    assert!(server.metric("k3s_daas_config_keys_waiting 1"));
+
+    configure("audiences: [k3s]\n");
+    server.signal("-HUP");
+    let said = server.logged(|event| event["level"] == "ERROR");
+    assert!(said.to_string().contains("elevated_owners"), "{said}");
+    configure("elevated_owners: any\naudiences: [k3s]\n");
+    server.signal("-HUP");
+    eventually("the audiences count again", accepted);
+    runtime.block_on(devnet.shutdown());
 }
 
 #[test]

@@ -175,8 +175,8 @@ pub(super) fn rules(rights: &[Right]) -> Value {
                 "resources": right.resources,
                 "verbs": right.verbs,
             });
-            if !right.names.is_empty() {
-                rule["resourceNames"] = json!(right.names);
+            if let (Some(rule), false) = (rule.as_object_mut(), right.names.is_empty()) {
+                rule.insert("resourceNames".to_owned(), json!(right.names));
             }
             rule
         })

@@ -1,0 +1,80 @@
+//! What goes on beside the answers, all of it as the server's own identity.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use authz_webhook::NamespaceWatch;
+use sha2::{Digest, Sha256};
+use sui_ledger::directory::Directory;
+use tenancy::guards::Guards;
+use tenancy::namespaces::Tenants;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::kube_client::KubeClient;
+
+/// Handles of everything that works with the API server.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    pub(super) kube: KubeClient,
+    pub(super) watch: Arc<NamespaceWatch>,
+    pub(super) guards: Guards,
+    pub(super) tenants: Tenants<Directory>,
+}
+
+impl Work {
+    /// Starts it; each part begins anew with each new client. Ends when the handles are dropped.
+    /// `name` tells this process from others that serve the same cluster.
+    pub(super) fn start(&self, name: String) -> Vec<AbortOnDropHandle<()>> {
+        let identity = {
+            let kube = self.kube.clone();
+            tokio::spawn(async move { kube.keep().await })
+        };
+        let namespaces = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let watch = |client| Arc::clone(&work.watch).run(client);
+                work.kube.with_each(watch).await;
+            })
+        };
+        let guards = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let keep = |client| work.guards.run(client);
+                work.kube.with_each(keep).await;
+            })
+        };
+        let tenants = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let keep = |client| work.tenants.run(client, name.clone());
+                work.kube.with_each(keep).await;
+            })
+        };
+        [identity, namespaces, guards, tenants]
+            .map(AbortOnDropHandle::new)
+            .into()
+    }
+}
+
+/// What a server is called among those of one cluster: its machine, and its state folder, which one
+/// process at a time has. After a restart it is the same.
+pub(super) fn name(state_dir: &Path) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let folder = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    let hash = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+    let hash: String = hex::encode(hash).chars().take(8).collect();
+    let host: String = host.trim().chars().take(200).collect();
+    format!("{host}-{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_one_machine_have_names_of_their_own() {
+        let one = name(Path::new("/var/lib/a"));
+        assert_eq!(one, name(Path::new("/var/lib/a")));
+        assert_ne!(one, name(Path::new("/var/lib/b")));
+    }
+}
