@@ -66,6 +66,9 @@ struct Memory {
     complaint: String,
 }
 
+/// What a round found of one guard, and what the API server said.
+type Found = (Standing, String);
+
 impl Guards {
     /// A keeper that has done nothing yet; `state` says "not in place" until it has.
     #[must_use]
@@ -116,7 +119,7 @@ impl Guards {
         let settings = self.0.settings.load_full();
         let composed: Vec<_> = all(&settings).into_iter().map(Composed::new).collect();
         match self.visit(client, memory, &composed).await {
-            Ok(standings) => self.conclude(memory, &composed, standings),
+            Ok(found) => self.conclude(memory, &composed, found),
             Err(error) => {
                 let complaint = format!("unreadable: {error}");
                 if memory.complaint != complaint {
@@ -135,7 +138,7 @@ impl Guards {
         client: &Client,
         memory: &mut Memory,
         composed: &[Composed],
-    ) -> Result<Vec<Standing>, LiveError> {
+    ) -> Result<Vec<Found>, LiveError> {
         let mut found = Vec::new();
         for kind in live::KINDS {
             match live::ours(client, kind).await {
@@ -147,10 +150,10 @@ impl Guards {
         let objects = |kind: &str| found.iter().find(|(of, _)| *of == kind).map(|(_, all)| all);
         let mut standings = Vec::new();
         for one in composed {
-            let mut standing = Standing::Unknown;
+            let mut standing = (Standing::Unknown, String::new());
             for wanted in [&one.policy, &one.binding] {
                 let Some(there) = objects(kind_of(wanted)) else {
-                    standing = Standing::NotServed;
+                    standing.0 = Standing::NotServed;
                     break;
                 };
                 let live = there.get(one.guard.name);
@@ -175,14 +178,16 @@ impl Guards {
                         "installing a guard"
                     );
                 }
-                if memory.began || live.is_some() {
-                    memory.settled_at = Some(Instant::now() + SETTLE);
-                }
                 match live::repair(client, wanted).await {
-                    Ok(()) => self.0.metrics.repaired(one.guard.name),
+                    Ok(()) => {
+                        self.0.metrics.repaired(one.guard.name);
+                        if memory.began || live.is_some() {
+                            memory.settled_at = Some(Instant::now() + SETTLE);
+                        }
+                    }
                     Err(error) => {
                         warn!(guard = one.guard.name, %error, "a guard can't be put right");
-                        standing = Standing::NotApplied;
+                        standing = (Standing::NotApplied, error.to_string());
                         break;
                     }
                 }
@@ -196,7 +201,7 @@ impl Guards {
             memory.began = true;
         }
         let settling = memory.settled_at.is_some_and(|at| Instant::now() < at);
-        for (one, standing) in composed.iter().zip(&mut standings) {
+        for (one, (standing, words)) in composed.iter().zip(&mut standings) {
             if *standing != Standing::Unknown {
                 continue;
             }
@@ -213,7 +218,10 @@ impl Guards {
                 "probed a guard"
             );
             *standing = match outcome {
-                Outcome::Refused => Standing::InForce,
+                Outcome::Refused => {
+                    *standing = Standing::InForce;
+                    continue;
+                }
                 Outcome::LetThrough => Standing::LetThrough,
                 Outcome::RefusedOtherwise => {
                     let complaint = format!("probe: {said}");
@@ -228,25 +236,22 @@ impl Guards {
                 }
                 Outcome::Unanswered => Standing::Unanswered,
             };
+            *words = said;
         }
         Ok(standings)
     }
 
     /// Says what the round found.
-    fn conclude(
-        &self,
-        memory: &mut Memory,
-        composed: &[Composed],
-        standings: Vec<Standing>,
-    ) -> Duration {
+    fn conclude(&self, memory: &mut Memory, composed: &[Composed], found: Vec<Found>) -> Duration {
         let guards: Vec<_> = composed
             .iter()
-            .zip(standings)
-            .map(|(one, standing)| GuardReport {
+            .zip(found)
+            .map(|(one, (standing, said))| GuardReport {
                 name: one.guard.name,
                 refuses: one.guard.refuses,
                 required: one.guard.required(),
                 standing,
+                said,
             })
             .collect();
         let verdict = verdict(&guards);
@@ -376,6 +381,7 @@ mod tests {
             refuses: "nothing",
             required,
             standing,
+            said: String::new(),
         }
     }
 

@@ -127,26 +127,24 @@ fn is_ours(live: &DynamicObject) -> bool {
 
 /// Puts one document right.
 ///
-/// A server-side apply first, by which the fields are ours. It leaves what others have added (a
-/// condition, an exclusion): then the object is replaced. Never deleted and made again, which
-/// would leave a gap.
+/// What is missing is made by server-side apply. What is there is replaced as a whole: an apply
+/// would leave what others have added (a condition, an exclusion), and is refused where the sum
+/// makes no sense. It is never deleted and made again, which would leave a gap.
 pub(super) async fn repair(client: &Client, wanted: &Value) -> Result<(), LiveError> {
-    let kind = kind_of(wanted);
     let name = name_of(wanted);
-    let api = api(client, kind);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let applied = within(api.patch(name, &params, &Patch::Apply(wanted))).await?;
-    if compare(wanted, Some(&applied)).is_none() {
+    let api = api(client, kind_of(wanted));
+    let Some(mut whole) = within(api.get_opt(name)).await? else {
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        within(api.patch(name, &params, &Patch::Apply(wanted))).await?;
         return Ok(());
-    }
-    let mut whole: DynamicObject = applied.clone();
-    whole.data = wanted.clone();
-    if let Some(data) = whole.data.as_object_mut() {
-        data.retain(|key, _| key == "spec");
-    }
+    };
+    let spec = wanted.get("spec").cloned().unwrap_or_default();
+    whole.data = serde_json::json!({ "spec": spec });
+    let (key, value) = MANAGED_BY;
+    whole.labels_mut().insert(key.to_owned(), value.to_owned());
     whole.metadata.owner_references = None;
     whole.metadata.finalizers = None;
-    whole.metadata.managed_fields = None;
+    // The resource version stays: who writes at the same time makes us look again.
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()

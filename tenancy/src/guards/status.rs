@@ -20,6 +20,8 @@ pub struct GuardReport {
     pub required: bool,
     /// Whether it is in force.
     pub standing: Standing,
+    /// What the API server said, where it is not; else empty.
+    pub said: String,
 }
 
 /// Whether a guard is in force, or why not. A closed set.

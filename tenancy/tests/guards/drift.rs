@@ -1,0 +1,165 @@
+//! What is changed behind the keeper's back is noticed, said, and put right.
+
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tenancy::guards::{GuardSettings, Standing};
+
+use super::bench::{Bench, settings};
+use super::cases::{Row, check};
+use super::requests::{ADMIN, create};
+
+const NOTICED: Duration = Duration::from_secs(5);
+const REPAIRED: Duration = Duration::from_secs(20);
+
+pub(crate) async fn run(bench: &Bench) {
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(bench.admin.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(bench.admin.clone());
+    let params = PatchParams::default();
+
+    let before = bench.repairs();
+    policies
+        .delete("k3s-daas-nodes", &DeleteParams::default())
+        .await
+        .unwrap();
+    repaired(bench, "a policy deleted").await;
+    bindings
+        .delete("k3s-daas-nodes", &DeleteParams::default())
+        .await
+        .unwrap();
+    repaired(bench, "a binding deleted").await;
+    assert!(bench.repairs() >= before + 2);
+
+    let weakenings: [(&str, Value); 6] = [
+        (
+            "an action that only warns",
+            json!({"spec": {"validationActions": ["Warn"]}}),
+        ),
+        (
+            "a selector of namespaces",
+            json!({"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}}),
+        ),
+        (
+            "a label gone",
+            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
+        ),
+        (
+            "a label changed",
+            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "other"}}}),
+        ),
+        (
+            "an owner that is not there",
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]}}),
+        ),
+        (
+            "a finalizer",
+            json!({"metadata": {"finalizers": ["example.com/x"]}}),
+        ),
+    ];
+    for (what, change) in weakenings {
+        bindings
+            .patch("k3s-daas-egress", &params, &Patch::Merge(&change))
+            .await
+            .unwrap();
+        repaired(bench, what).await;
+    }
+    let before = policies.get("k3s-daas-egress").await.unwrap();
+    let condition = json!([{"op": "add", "path": "/spec/matchConditions/-",
+        "value": {"name": "never", "expression": "false"}}]);
+    let exclusion = json!([{"op": "add", "path": "/spec/matchConstraints/excludeResourceRules",
+        "value": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}]}]);
+    let ignoring = json!([{"op": "replace", "path": "/spec/failurePolicy", "value": "Ignore"}]);
+    let blunt = json!([{"op": "remove", "path": "/spec/validations/2"}]);
+    for (what, change) in [
+        ("a condition added", condition),
+        ("an exclusion added", exclusion),
+        ("faults ignored", ignoring),
+        ("a check removed", blunt),
+    ] {
+        let change = serde_json::from_value(change).unwrap();
+        policies
+            .patch("k3s-daas-egress", &params, &Patch::Json::<()>(change))
+            .await
+            .unwrap();
+        repaired(bench, what).await;
+        assert_eq!(
+            policies.get("k3s-daas-egress").await.unwrap().spec,
+            before.spec,
+            "{what}"
+        );
+    }
+
+    settings_change(bench).await;
+    a_restart_is_quick(bench).await;
+}
+
+/// Away at once, back when the repaired guard was seen in force.
+async fn repaired(bench: &Bench, what: &str) {
+    eprintln!("drift: {what}");
+    bench.away_within(NOTICED).await;
+    let took = bench.in_place_within(REPAIRED).await;
+    eprintln!("  in place again after {took:?}");
+    let status = bench.guards.status();
+    assert!(
+        status
+            .guards
+            .iter()
+            .all(|guard| guard.standing == Standing::InForce),
+        "{status:?}"
+    );
+}
+
+async fn settings_change(bench: &Bench) {
+    let named = |name: &str| {
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        create("/api/v1/namespaces", body)
+    };
+    bench.guards.replace_settings(GuardSettings {
+        protected_namespaces: ["backups".to_owned()].into(),
+    });
+    bench.away_within(NOTICED).await;
+    bench.in_place_within(REPAIRED).await;
+    let refused = Row(
+        ADMIN,
+        "a newly protected name",
+        named("backups"),
+        Some("k3s-daas-namespaces"),
+    );
+    assert_eq!(check(bench, refused).await, None);
+    let free = Row(
+        ADMIN,
+        "a name that is free again",
+        named("monitoring"),
+        None,
+    );
+    assert_eq!(check(bench, free).await, None);
+    bench.guards.replace_settings(settings());
+    bench.away_within(NOTICED).await;
+    bench.in_place_within(REPAIRED).await;
+}
+
+/// Another keeper finds everything in place and changes nothing; what no guard is any more, goes.
+async fn a_restart_is_quick(bench: &Bench) {
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(bench.admin.clone());
+    bench.apply(&json!({"apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "k3s-daas-of-old", "labels": {"app.kubernetes.io/managed-by": "k3s-daas"}},
+        "spec": {"policyName": "k3s-daas-of-old", "validationActions": ["Deny"]}})).await;
+    bench
+        .apply(&json!({"apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "somebodys", "labels": {"app.kubernetes.io/managed-by": "Helm"}},
+        "spec": {"policyName": "somebodys", "validationActions": ["Deny"]}}))
+        .await;
+    let repairs = bench.repairs();
+    let took = bench.second_keeper().await;
+    eprintln!("a second keeper was sure after {took:?}");
+    assert_eq!(bench.repairs(), repairs);
+    assert!(bindings.get_opt("k3s-daas-of-old").await.unwrap().is_none());
+    assert!(bindings.get_opt("somebodys").await.unwrap().is_some());
+}
