@@ -15,110 +15,37 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use seal::identity;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use seal::identity::{self, HomeName};
 use sui_ledger::directory::Unavailable;
 use webhook_server::{KubeStatus, StatusReason};
 
 use crate::decide::{Holder, Refusal, Verdict};
 
 /// The review as it is answered.
-#[derive(Debug, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: Empty,
-    spec: Empty,
-    status: Status,
-}
-
-#[derive(Debug, serde::Serialize)]
-struct Empty {}
-
-#[derive(Debug, serde::Serialize)]
-struct Status {
-    authenticated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<User>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    audiences: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Cow<'static, str>>,
-}
-
-#[derive(Debug, serde::Serialize)]
-struct User {
-    username: String,
-    uid: String,
-    groups: [String; 2],
-    extra: Extra,
-}
+#[derive(Debug)]
+pub struct Answer(Said);
 
 #[derive(Debug)]
-struct Extra {
-    holder: Holder,
-}
-
-impl Serialize for Extra {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Holder {
-            hash, record, tier, ..
-        } = &self.holder;
-        let mut map = serializer.serialize_map(Some(5))?;
-        map.serialize_entry(identity::EXTRA_SEAL, &[record.seal_id])?;
-        map.serialize_entry(identity::EXTRA_CREDENTIAL_HASH, &[hash])?;
-        map.serialize_entry(identity::EXTRA_TIER, &[tier])?;
-        map.serialize_entry(
-            identity::EXTRA_NAMESPACE,
-            &[identity::home_namespace(&record.owner)],
-        )?;
-        map.serialize_entry(identity::EXTRA_EXPIRES_AT, &[record.expires_at.to_string()])?;
-        map.end()
-    }
+enum Said {
+    Yes {
+        holder: Holder,
+        /// The met ones.
+        audiences: Vec<String>,
+    },
+    No {
+        error: Cow<'static, str>,
+    },
 }
 
 /// Writes a verdict as a TokenReview. `audiences` are the met ones.
 #[must_use]
 pub fn to_token_review(verdict: Verdict, audiences: Vec<String>) -> Answer {
-    let status = match verdict {
-        Verdict::Accept(holder) => Status {
-            authenticated: true,
-            user: Some(to_user(holder)),
-            audiences,
-            error: None,
-        },
-        Verdict::Refuse(refusal) => refused(refusal_text(refusal).into()),
-        Verdict::Undecided(cause) => refused(undecided_text(cause).into()),
-    };
-    Answer {
-        api_version: "authentication.k8s.io/v1",
-        kind: "TokenReview",
-        metadata: Empty {},
-        spec: Empty {},
-        status,
-    }
-}
-
-fn to_user(holder: Holder) -> User {
-    User {
-        username: identity::user_name(&holder.record.owner),
-        uid: holder.record.seal_id.to_string(),
-        groups: [
-            identity::GROUP_HOLDERS.to_owned(),
-            identity::tier_group(holder.tier),
-        ],
-        extra: Extra { holder },
-    }
-}
-
-fn refused(error: Cow<'static, str>) -> Status {
-    Status {
-        authenticated: false,
-        user: None,
-        audiences: Vec::new(),
-        error: Some(error),
-    }
+    let no = |error| Said::No { error };
+    Answer(match verdict {
+        Verdict::Accept(holder) => Said::Yes { holder, audiences },
+        Verdict::Refuse(refusal) => no(refusal_text(refusal).into()),
+        Verdict::Undecided(cause) => no(undecided_text(cause).into()),
+    })
 }
 
 /// What a refusal says outside.
@@ -146,14 +73,96 @@ fn undecided_text(cause: Unavailable) -> String {
 /// A yes has some 900 bytes: written without growing.
 const ROOM: usize = 1_024;
 
+const HEAD: &str = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{},"spec":{},"status":{"#;
+
+impl Answer {
+    /// The body.
+    ///
+    /// Written piece by piece: every review ends here, and but for the audiences and a
+    /// no's text there are only digits and names of ours, none of which needs escaping.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut body = Vec::with_capacity(ROOM);
+        body.extend_from_slice(HEAD.as_bytes());
+        match &self.0 {
+            Said::No { error } => {
+                body.extend_from_slice(br#""authenticated":false,"error":"#);
+                serde_json::to_writer(&mut body, error)?;
+            }
+            Said::Yes { holder, audiences } => {
+                body.extend_from_slice(br#""authenticated":true,"audiences":"#);
+                serde_json::to_writer(&mut body, audiences)?;
+                body.extend_from_slice(br#","user":"#);
+                write_user(&mut body, holder);
+            }
+        }
+        body.extend_from_slice(b"}}");
+        Ok(body)
+    }
+}
+
+/// One extra: a list of one.
+macro_rules! extra {
+    ($body:expr, $key:expr, $($value:expr),+) => {
+        $body.extend_from_slice($key.as_bytes());
+        $body.extend_from_slice(br#"":[""#);
+        $($body.extend_from_slice($value);)+
+        $body.extend_from_slice(br#""]"#);
+    };
+}
+
+fn write_user(body: &mut Vec<u8>, holder: &Holder) {
+    let Holder {
+        hash, record, tier, ..
+    } = holder;
+    let tier = tier.label().as_bytes();
+    let owner = hex_digits(record.owner.as_bytes());
+    let seal = hex_digits(record.seal_id.as_bytes());
+    let expires_at = record.expires_at.to_string();
+
+    body.extend_from_slice(br#"{"username":""#);
+    body.extend_from_slice(identity::USER_PREFIX.as_bytes());
+    body.extend_from_slice(b"0x");
+    body.extend_from_slice(&owner);
+    body.extend_from_slice(br#"","uid":"0x"#);
+    body.extend_from_slice(&seal);
+    body.extend_from_slice(br#"","groups":[""#);
+    body.extend_from_slice(identity::GROUP_HOLDERS.as_bytes());
+    body.extend_from_slice(br#"",""#);
+    body.extend_from_slice(identity::GROUP_TIER_PREFIX.as_bytes());
+    body.extend_from_slice(tier);
+    body.extend_from_slice(br#""],"extra":{""#);
+    extra!(body, identity::EXTRA_SEAL, b"0x", &seal);
+    body.extend_from_slice(br#",""#);
+    let hash = hex_digits(hash.as_bytes());
+    extra!(body, identity::EXTRA_CREDENTIAL_HASH, &hash);
+    body.extend_from_slice(br#",""#);
+    extra!(body, identity::EXTRA_TIER, tier);
+    body.extend_from_slice(br#",""#);
+    let home = HomeName::of(&record.owner);
+    extra!(body, identity::EXTRA_NAMESPACE, home.as_str().as_bytes());
+    body.extend_from_slice(br#",""#);
+    extra!(body, identity::EXTRA_EXPIRES_AT, expires_at.as_bytes());
+    body.extend_from_slice(b"}}");
+}
+
+/// Lowercase hex digits, without the `0x`.
+fn hex_digits(bytes: &[u8; 32]) -> [u8; 64] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or_default();
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+    digits
+}
+
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut body = Vec::with_capacity(ROOM);
-        if serde_json::to_writer(&mut body, &self).is_err() {
+        let Ok(body) = self.to_json() else {
             // Texts and numbers alone: can't happen, and is no yes if it does.
             let message = "the answer can't be written";
             return KubeStatus::new(StatusReason::InternalError, message).into_response();
-        }
+        };
         let json = HeaderValue::from_static("application/json");
         ([(header::CONTENT_TYPE, json)], body).into_response()
     }
@@ -171,7 +180,7 @@ mod tests {
 
     /// Through Kubernetes' own type, so that the shape is the API's and not ours.
     fn read(answer: &Answer) -> TokenReview {
-        serde_json::from_slice(&serde_json::to_vec(answer).unwrap()).unwrap()
+        serde_json::from_slice(&answer.to_json().unwrap()).unwrap()
     }
 
     fn holder(tier: Tier) -> Holder {
@@ -208,7 +217,7 @@ mod tests {
             vec!["k3s".to_owned()],
         );
         assert_eq!(
-            serde_json::to_value(&answer).unwrap(),
+            serde_json::from_slice::<serde_json::Value>(&answer.to_json().unwrap()).unwrap(),
             serde_json::json!({
                 "apiVersion": "authentication.k8s.io/v1",
                 "kind": "TokenReview",
@@ -236,6 +245,17 @@ mod tests {
         let status = read.status.unwrap();
         assert_eq!(status.authenticated, Some(true));
         assert_eq!(status.user.unwrap().extra.unwrap().len(), 5);
+    }
+
+    #[test]
+    fn audiences_are_written_as_json_whatever_they_hold() {
+        let odd = "a\"b\\c\n".to_owned();
+        let answer = to_token_review(Verdict::Accept(holder(Tier::Super)), vec![odd.clone()]);
+        assert_eq!(read(&answer).status.unwrap().audiences, Some(vec![odd]));
+        assert!(
+            answer.to_json().unwrap().capacity() <= ROOM,
+            "it did not grow"
+        );
     }
 
     #[test]

@@ -155,11 +155,14 @@ impl<H: HomeNamespace> HomeNamespaces<H> {
         }
     }
 
-    /// Makes sure of the namespace, or gives up after `patience`.
+    /// Whether there is nothing to do, at once.
+    pub(crate) fn is_there(&self, owner: &Address, tier: Tier) -> bool {
+        self.shared.maker.is_there(owner, tier)
+    }
+
+    /// Makes sure of the namespace, or gives up after `patience`. For one that is not
+    /// [there](Self::is_there).
     pub(crate) async fn ensure(&self, owner: Address, tier: Tier, patience: Duration) {
-        if self.shared.maker.is_there(&owner, tier) {
-            return;
-        }
         let key = (owner, tier);
         if self.shared.paused.contains_key(&key) {
             return;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use sui_ledger::directory::Unavailable;
+use webhook_server::TimeHistogram;
 
 use crate::decide::{Refusal, Verdict};
 use crate::home_namespace::Attempt;
@@ -68,16 +68,41 @@ impl Reviewed {
 #[derive(Debug, Clone)]
 pub struct AuthnMetrics {
     reviews: Family<Reviewed, Counter>,
-    durations: Family<Outcome, Histogram, fn() -> Histogram>,
+    /// The series of `reviews` that most reviews go to, found once.
+    usable: Counter,
+    held: Counter,
+    durations: Durations,
     home_namespaces: Family<Outcome, Counter>,
+}
+
+/// The series of the durations, found once.
+#[derive(Debug, Clone)]
+struct Durations {
+    accepted: TimeHistogram,
+    refused: TimeHistogram,
+    undecided: TimeHistogram,
+    cancelled: TimeHistogram,
 }
 
 impl AuthnMetrics {
     /// Makes and registers them; every known series starts at zero.
     pub fn register(registry: &mut Registry) -> Self {
+        let reviews = Family::<Reviewed, Counter>::default();
+        let durations =
+            Family::<Outcome, TimeHistogram, fn() -> TimeHistogram>::new_with_constructor(|| {
+                TimeHistogram::new(&BUCKETS)
+            });
+        let duration = |outcome| durations.get_or_create_owned(&Outcome { outcome });
         let metrics = Self {
-            reviews: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            usable: reviews.get_or_create_owned(&USABLE),
+            held: reviews.get_or_create_owned(&HELD),
+            reviews,
+            durations: Durations {
+                accepted: duration("accepted"),
+                refused: duration("refused"),
+                undecided: duration("undecided"),
+                cancelled: duration("cancelled"),
+            },
             home_namespaces: Family::default(),
         };
         let refused = Refusal::ALL.into_iter().map(Verdict::Refuse);
@@ -85,12 +110,7 @@ impl AuthnMetrics {
         for verdict in refused.chain(undecided) {
             let _ = metrics.reviews.get_or_create(&Reviewed::of(&verdict));
         }
-        for labels in [USABLE, HELD, CANCELLED] {
-            let _ = metrics.reviews.get_or_create(&labels);
-        }
-        for outcome in ["accepted", "refused", "undecided", "cancelled"] {
-            let _ = metrics.durations.get_or_create(&Outcome { outcome });
-        }
+        let _ = metrics.reviews.get_or_create(&CANCELLED);
         for attempt in Attempt::ALL {
             let outcome = attempt.label();
             let _ = metrics.home_namespaces.get_or_create(&Outcome { outcome });
@@ -103,7 +123,7 @@ impl AuthnMetrics {
         registry.register(
             "k3s_daas_authn_review_duration_seconds",
             "From the parsed TokenReview to its answer, in seconds, by outcome",
-            metrics.durations.clone(),
+            durations,
         );
         registry.register(
             "k3s_daas_authn_home_namespaces",
@@ -118,7 +138,7 @@ impl AuthnMetrics {
         Timed {
             metrics: self,
             started: Instant::now(),
-            labels: CANCELLED,
+            ended: Ended::Cancelled,
         }
     }
 
@@ -135,12 +155,27 @@ impl AuthnMetrics {
 pub(crate) struct Timed<'a> {
     metrics: &'a AuthnMetrics,
     started: Instant,
-    labels: Reviewed,
+    ended: Ended,
+}
+
+/// How a review ended.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Cancelled,
+    Usable,
+    Held,
+    Refused(Reviewed),
+    Undecided(Reviewed),
 }
 
 impl Timed<'_> {
     pub(crate) fn decided(&mut self, verdict: &Verdict) {
-        self.labels = Reviewed::of(verdict);
+        self.ended = match verdict {
+            Verdict::Accept(holder) if holder.held => Ended::Held,
+            Verdict::Accept(_) => Ended::Usable,
+            Verdict::Refuse(_) => Ended::Refused(Reviewed::of(verdict)),
+            Verdict::Undecided(_) => Ended::Undecided(Reviewed::of(verdict)),
+        };
     }
 
     pub(crate) fn elapsed(&self) -> std::time::Duration {
@@ -150,12 +185,21 @@ impl Timed<'_> {
 
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
-        self.metrics.reviews.get_or_create(&self.labels).inc();
-        let outcome = self.labels.outcome;
-        self.metrics
-            .durations
-            .get_or_create(&Outcome { outcome })
-            .observe(self.started.elapsed().as_secs_f64());
+        let Durations {
+            accepted,
+            refused,
+            undecided,
+            cancelled,
+        } = &self.metrics.durations;
+        let count = |labels: &Reviewed| self.metrics.reviews.get_or_create(labels).inc();
+        let (_, duration) = match &self.ended {
+            Ended::Usable => (self.metrics.usable.inc(), accepted),
+            Ended::Held => (self.metrics.held.inc(), accepted),
+            Ended::Refused(labels) => (count(labels), refused),
+            Ended::Undecided(labels) => (count(labels), undecided),
+            Ended::Cancelled => (count(&CANCELLED), cancelled),
+        };
+        duration.observe(self.started.elapsed());
     }
 }
 

@@ -102,11 +102,10 @@ impl<D: SealDirectory, H: HomeNamespace> Authn<D, H> {
     }
 
     async fn make_home(&self, holder: &Holder, timed: &Timed<'_>) {
-        if holder.tier >= Tier::Developer {
+        let (owner, tier) = (holder.record.owner, holder.tier);
+        if tier >= Tier::Developer && !self.homes.is_there(&owner, tier) {
             let patience = ANSWERED_BY.saturating_sub(timed.elapsed());
-            self.homes
-                .ensure(holder.record.owner, holder.tier, patience)
-                .await;
+            self.homes.ensure(owner, tier, patience).await;
         }
     }
 

@@ -168,18 +168,28 @@ async fn an_unavailable_directory_never_means_yes_and_says_so() {
     }
 }
 
+fn record_of(stake: u64) -> SealRecord {
+    SealRecord {
+        stake: Mist(stake),
+        ..record()
+    }
+}
+
 #[tokio::test]
 async fn namespaces_are_made_for_developers_and_up_and_never_decide() {
     for (stake, asked) in [(500_000_000, 0), (2_000_000_000, 1), (10_000_000_000, 1)] {
         for fails in [false, true] {
             let world = World::new();
             world.home.fails(fails);
-            let mut record = record();
-            record.stake = Mist(stake);
-            world.directory.put(HASH.parse_hash(), record);
+            world.directory.put(HASH.parse_hash(), record_of(stake));
             let answer = world.ask(review(SEAL, Some(&["k3s"]))).await;
             assert_eq!(answer.body["status"]["authenticated"], true);
             assert_eq!(world.home.asked(), asked, "{stake}");
+            let world = World::new();
+            world.home.is_there(true);
+            world.directory.put(HASH.parse_hash(), record_of(stake));
+            world.ask(review(SEAL, Some(&["k3s"]))).await;
+            assert_eq!(world.home.asked(), 0, "it is there");
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use webhook_server::TimeHistogram;
 
 use crate::verdict::{Outcome, Verdict};
 
@@ -33,25 +34,37 @@ const CANCELLED: &str = "cancelled";
 #[derive(Debug, Clone)]
 pub struct AuthzMetrics {
     reviews: Family<Reason, Counter>,
-    durations: Family<Ended, Histogram, fn() -> Histogram>,
+    durations: Durations,
+}
+
+/// The series of the durations, found once.
+#[derive(Debug, Clone)]
+struct Durations {
+    allow: TimeHistogram,
+    deny: TimeHistogram,
+    no_opinion: TimeHistogram,
+    cancelled: TimeHistogram,
 }
 
 impl AuthzMetrics {
     /// Makes and registers them; every known series starts at zero.
     pub fn register(registry: &mut Registry) -> Self {
+        let durations =
+            Family::<Ended, TimeHistogram, fn() -> TimeHistogram>::new_with_constructor(|| {
+                TimeHistogram::new(&BUCKETS)
+            });
+        let duration = |outcome| durations.get_or_create_owned(&Ended { outcome });
         let metrics = Self {
             reviews: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            durations: Durations {
+                allow: duration(Outcome::Allow.label()),
+                deny: duration(Outcome::Deny.label()),
+                no_opinion: duration(Outcome::NoOpinion.label()),
+                cancelled: duration(CANCELLED),
+            },
         };
         for verdict in Verdict::series() {
             drop(metrics.reviews.get_or_create(&reason(&verdict)));
-        }
-        for outcome in Outcome::ALL
-            .map(Outcome::label)
-            .into_iter()
-            .chain([CANCELLED])
-        {
-            drop(metrics.durations.get_or_create(&Ended { outcome }));
         }
         registry.register(
             "k3s_daas_authz_reviews",
@@ -61,7 +74,7 @@ impl AuthzMetrics {
         registry.register(
             "k3s_daas_authz_review_duration_seconds",
             "Time from the parsed review to its answer",
-            metrics.durations.clone(),
+            durations,
         );
         metrics
     }
@@ -71,7 +84,7 @@ impl AuthzMetrics {
         ReviewTimer {
             metrics: self,
             started: Instant::now(),
-            outcome: CANCELLED,
+            outcome: None,
         }
     }
 }
@@ -88,13 +101,14 @@ fn reason(verdict: &Verdict) -> Reason {
 pub(crate) struct ReviewTimer<'a> {
     metrics: &'a AuthzMetrics,
     started: Instant,
-    outcome: &'static str,
+    /// None where the caller went away.
+    outcome: Option<Outcome>,
 }
 
 impl ReviewTimer<'_> {
     /// Counts the verdict and gives the time so far.
     pub(crate) fn answered(&mut self, verdict: &Verdict) -> Duration {
-        self.outcome = verdict.outcome().label();
+        self.outcome = Some(verdict.outcome());
         self.metrics.reviews.get_or_create(&reason(verdict)).inc();
         self.started.elapsed()
     }
@@ -102,13 +116,19 @@ impl ReviewTimer<'_> {
 
 impl Drop for ReviewTimer<'_> {
     fn drop(&mut self) {
-        let ended = Ended {
-            outcome: self.outcome,
+        let Durations {
+            allow,
+            deny,
+            no_opinion,
+            cancelled,
+        } = &self.metrics.durations;
+        let duration = match self.outcome {
+            Some(Outcome::Allow) => allow,
+            Some(Outcome::Deny) => deny,
+            Some(Outcome::NoOpinion) => no_opinion,
+            None => cancelled,
         };
-        self.metrics
-            .durations
-            .get_or_create(&ended)
-            .observe(self.started.elapsed().as_secs_f64());
+        duration.observe(self.started.elapsed());
     }
 }
 

@@ -82,7 +82,8 @@ async fn is_made_once_for_all_who_ask_and_never_while_it_is_there() {
         maker.gate.add_permits(1);
     };
     tokio::join!(asking, opening);
-    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert!(homes.is_there(&owner(1), Tier::Developer));
+    assert!(!homes.is_there(&owner(1), Tier::Admin));
     assert_eq!(maker.asked(), 1);
     maker.gate.add_permits(2);
     homes.ensure(owner(1), Tier::Admin, PATIENCE).await;

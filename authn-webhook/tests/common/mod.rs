@@ -161,9 +161,14 @@ pub struct FakeHome {
     asked: Arc<AtomicUsize>,
     fails: Arc<AtomicBool>,
     hangs: Arc<AtomicBool>,
+    there: Arc<AtomicBool>,
 }
 
 impl FakeHome {
+    pub fn is_there(&self, there: bool) {
+        self.there.store(there, Ordering::SeqCst);
+    }
+
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -179,7 +184,7 @@ impl FakeHome {
 
 impl HomeNamespace for FakeHome {
     fn is_there(&self, _owner: &Address, _tier: Tier) -> bool {
-        false
+        self.there.load(Ordering::SeqCst)
     }
 
     async fn ensure(&self, _owner: &Address, _tier: Tier) -> Result<(), HomeNamespaceError> {
