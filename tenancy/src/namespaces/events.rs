@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
-use seal::{Tier, UnixMillis};
+use seal::Tier;
 
 use super::FIELD_MANAGER;
 use super::life::Deadlines;
@@ -27,9 +27,9 @@ pub(super) enum Told {
     /// The workloads are scaled away.
     WorkloadsStopped(Deadlines),
     /// A seal of developer or more is there again.
-    SealBack(UnixMillis, u64),
+    SealBack(u64),
     /// The quota goes by another tier.
-    QuotaChanged(UnixMillis, Option<Tier>, Tier),
+    QuotaChanged(Option<Tier>, Tier),
 }
 
 impl Told {
@@ -50,13 +50,15 @@ impl Told {
         )
     }
 
-    fn key(&self) -> String {
+    /// What follows from the version of the Namespace that was looked at is told once for it,
+    /// however often it is looked at before its change has come round.
+    fn key(&self, version: &str) -> String {
         match self {
             Self::SealEnding(warned) => format!("ending-{}-{}", warned.expiry.0, warned.times),
-            Self::SealEnded(deadlines) => format!("ended-{}", deadlines.ended_at.0),
+            Self::SealEnded(_) => format!("ended-{version}"),
             Self::WorkloadsStopped(deadlines) => format!("stopped-{}", deadlines.ended_at.0),
-            Self::SealBack(now, _) => format!("back-{}", now.0),
-            Self::QuotaChanged(now, ..) => format!("quota-{}", now.0),
+            Self::SealBack(_) => format!("back-{version}"),
+            Self::QuotaChanged(..) => format!("quota-{version}"),
         }
     }
 
@@ -81,12 +83,12 @@ impl Told {
                  brings all back but bare pods.",
                 rfc3339(deadlines.deletes_at)
             ),
-            Self::SealBack(_, restored) => {
+            Self::SealBack(restored) => {
                 format!(
                     "A seal of developer or more is usable again. Workloads restored: {restored}."
                 )
             }
-            Self::QuotaChanged(_, before, after) => format!(
+            Self::QuotaChanged(before, after) => format!(
                 "The quota goes by tier {after} now{}. What runs beyond it keeps running; new \
                  objects are refused until use is below it.",
                 before.map_or_else(String::new, |before| format!(", before by {before}"))
@@ -125,6 +127,7 @@ pub(super) async fn tell(
 
 fn event(identity: &str, namespace: &ObjectMeta, told: &Told, now: Timestamp) -> Event {
     let name = namespace.name.clone().unwrap_or_default();
+    let version = namespace.resource_version.as_deref().unwrap_or("0");
     let kind = if told.is_warning() {
         "Warning"
     } else {
@@ -132,7 +135,7 @@ fn event(identity: &str, namespace: &ObjectMeta, told: &Told, now: Timestamp) ->
     };
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{}", told.key())),
+            name: Some(format!("{name}.{}", told.key(version))),
             namespace: Some(name.clone()),
             ..ObjectMeta::default()
         },
@@ -158,6 +161,8 @@ fn event(identity: &str, namespace: &ObjectMeta, told: &Told, now: Timestamp) ->
 
 #[cfg(test)]
 mod tests {
+    use seal::UnixMillis;
+
     use super::*;
 
     #[test]
@@ -201,8 +206,10 @@ mod tests {
                 times,
             })
         };
-        assert_eq!(warned(1).key(), warned(1).key());
-        assert_ne!(warned(1).key(), warned(2).key());
+        assert_eq!(warned(1).key("7"), warned(1).key("8"));
+        assert_ne!(warned(1).key("7"), warned(2).key("7"));
+        assert_eq!(Told::SealBack(1).key("7"), Told::SealBack(2).key("7"));
+        assert_ne!(Told::SealBack(1).key("7"), Told::SealBack(1).key("8"));
     }
 
     #[test]
@@ -220,8 +227,8 @@ mod tests {
             }),
             Told::SealEnded(deadlines),
             Told::WorkloadsStopped(deadlines),
-            Told::SealBack(far, u64::MAX),
-            Told::QuotaChanged(far, Some(Tier::Developer), Tier::Developer),
+            Told::SealBack(u64::MAX),
+            Told::QuotaChanged(Some(Tier::Developer), Tier::Developer),
         ] {
             assert!(told.note().len() < 1_024);
         }

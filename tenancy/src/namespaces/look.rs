@@ -98,7 +98,7 @@ impl<D: TenantDirectory> Look<'_, D> {
                 keeper.keep(name, &objects).await?;
                 self.warn(meta, &next).await;
                 let before = marks::read(meta).tier;
-                let told = Told::QuotaChanged(now, before, next.tier);
+                let told = Told::QuotaChanged(before, next.tier);
                 self.tell(meta, told).await;
                 self.say(meta, Some(State::Active), &next).await?;
                 self.took("tier", name);
@@ -154,7 +154,7 @@ impl<D: TenantDirectory> Look<'_, D> {
         if pass.again {
             return Ok(false);
         }
-        self.tell(meta, Told::SealBack(now, pass.changed)).await;
+        self.tell(meta, Told::SealBack(pass.changed)).await;
         Ok(true)
     }
 

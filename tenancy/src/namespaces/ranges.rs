@@ -28,7 +28,10 @@ pub(super) fn closed(configured: &[IpNet], found: &[IpAddr]) -> Closed {
     for range in configured {
         match range.trunc() {
             IpNet::V4(range) => v4.push(range),
-            IpNet::V6(range) => v6.push(range),
+            IpNet::V6(range) => match mapped(range) {
+                None => v6.push(range),
+                Some(range) => v4.extend(range),
+            },
         }
     }
     let uncovered = |address: &IpAddr| !configured.iter().any(|range| range.contains(address));
@@ -53,6 +56,17 @@ pub(super) fn closed(configured: &[IpNet], found: &[IpAddr]) -> Closed {
         v6: Ipv6Net::aggregate(&v6),
         left_out,
     }
+}
+
+/// An IPv4 range in IPv6 clothes, which no network policy takes and no packet wears: the range
+/// that is meant, or nothing where it is all of them.
+fn mapped(range: Ipv6Net) -> Option<Option<Ipv4Net>> {
+    let address = range.network().to_ipv4_mapped()?;
+    let prefix = range
+        .prefix_len()
+        .checked_sub(96)
+        .filter(|prefix| *prefix > 0);
+    Some(prefix.and_then(|prefix| Ipv4Net::new(address, prefix).ok()))
 }
 
 #[cfg(test)]
@@ -98,6 +112,12 @@ mod tests {
             ]
         );
         assert_eq!(closed.left_out, 0);
+    }
+
+    #[test]
+    fn ranges_that_no_policy_takes_are_turned_into_those_that_are_meant() {
+        let closed = closed(&nets(&["::ffff:0:0/96", "::ffff:8.0.0.0/104"]), &[]);
+        assert_eq!(shown(&closed), ["8.0.0.0/8"]);
     }
 
     #[test]
