@@ -22,13 +22,18 @@ use std::time::Duration;
 use moka::sync::Cache;
 use seal::{Address, Tier};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::metrics::AuthnMetrics;
+use crate::throttle::Throttle;
 
 /// One attempt may take this long in all, its place in line included: as long as the API
 /// server remembers a yes, and somewhat more. Then the next review begins anew.
 const ATTEMPT: Duration = Duration::from_secs(30);
+/// What the API server failed at is tried again within the attempt, after pauses from here
+/// on, each twice the last.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// After an attempt, and while a slow one goes on, no review waits again for this long.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Owners that are not waited for; about 100 bytes each.
@@ -131,9 +136,10 @@ pub(crate) struct HomeNamespaces<H> {
 struct Shared<H> {
     maker: H,
     paused: Cache<Key, ()>,
-    /// One entry a running attempt; its channel closes when the attempt ends.
+    /// One entry a running attempt; its channel closes when the first try ends.
     running: Mutex<HashMap<Key, watch::Receiver<()>>>,
     metrics: AuthnMetrics,
+    failures: Throttle,
 }
 
 impl<H: HomeNamespace> HomeNamespaces<H> {
@@ -149,6 +155,7 @@ impl<H: HomeNamespace> HomeNamespaces<H> {
                 paused,
                 running: Mutex::default(),
                 metrics,
+                failures: Throttle::new(),
             }),
             _stop: stopped.clone().drop_guard(),
             stopped,
@@ -196,22 +203,20 @@ impl<H: HomeNamespace> HomeNamespaces<H> {
         let guard = Running {
             shared: Arc::clone(&self.shared),
             key,
-            _ended: sender,
+            ended: Some(sender),
         };
         let stopped = self.stopped.clone();
         tokio::spawn(async move {
-            stopped
-                .run_until_cancelled_owned(guard.shared.make(guard.key))
-                .await;
+            stopped.run_until_cancelled_owned(guard.make()).await;
         });
         Some(ended)
     }
 }
 
 impl<H: HomeNamespace> Shared<H> {
-    async fn make(&self, key: Key) {
+    async fn make_once(&self, key: Key, until: Instant) -> Attempt {
         let (owner, tier) = key;
-        let made = tokio::time::timeout(ATTEMPT, self.maker.ensure(&owner, tier)).await;
+        let made = tokio::time::timeout_at(until, self.maker.ensure(&owner, tier)).await;
         let (attempt, error) = match made {
             Ok(Ok(())) => (Attempt::Ready, None),
             Ok(Err(error @ HomeNamespaceError::Taken)) => (Attempt::Taken, Some(error)),
@@ -221,15 +226,15 @@ impl<H: HomeNamespace> Shared<H> {
         self.metrics.home_namespace(attempt);
         // After a success too: the maker may learn of it late.
         self.paused.insert(key, ());
-        if attempt == Attempt::Ready {
-            return;
+        if attempt != Attempt::Ready && self.failures.allows() {
+            tracing::warn!(
+                namespace = seal::identity::home_namespace(&owner),
+                outcome = attempt.label(),
+                error = error.as_ref().map(|error| error as &(dyn Error + 'static)),
+                "a holder's namespace was not made"
+            );
         }
-        tracing::warn!(
-            namespace = seal::identity::home_namespace(&owner),
-            outcome = attempt.label(),
-            error = error.as_ref().map(|error| error as &(dyn Error + 'static)),
-            "a holder's namespace was not made"
-        );
+        attempt
     }
 }
 
@@ -243,7 +248,24 @@ impl<H> Shared<H> {
 struct Running<H> {
     shared: Arc<Shared<H>>,
     key: Key,
-    _ended: watch::Sender<()>,
+    /// Gone once nobody need wait any more.
+    ended: Option<watch::Sender<()>>,
+}
+
+impl<H: HomeNamespace> Running<H> {
+    /// Makes the namespace, however often that takes. Reviews wait for the first try alone.
+    async fn make(mut self) {
+        let until = Instant::now() + ATTEMPT;
+        let mut pause = FIRST_RETRY;
+        while self.shared.make_once(self.key, until).await == Attempt::Failed {
+            self.ended = None;
+            if Instant::now() + pause >= until {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
 }
 
 impl<H> Drop for Running<H> {

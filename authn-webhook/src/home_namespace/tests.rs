@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
@@ -14,6 +13,8 @@ struct Maker {
     there: Arc<Mutex<HashSet<Key>>>,
     gate: Arc<Semaphore>,
     fails: bool,
+    /// Fails so often for the API server's sake before it does not.
+    falters: Arc<AtomicUsize>,
 }
 
 impl Maker {
@@ -23,6 +24,7 @@ impl Maker {
             there: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
             fails,
+            falters: Arc::default(),
         }
     }
 
@@ -39,7 +41,14 @@ impl HomeNamespace for Maker {
     async fn ensure(&self, owner: &Address, tier: Tier) -> Result<(), HomeNamespaceError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
-        if self.fails {
+        let falters = |left: usize| left.checked_sub(1);
+        if self
+            .falters
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, falters)
+            .is_ok()
+        {
+            Err(HomeNamespaceError::Api("not now".into()))
+        } else if self.fails {
             Err(HomeNamespaceError::Taken)
         } else {
             self.there.lock().unwrap().insert((*owner, tier));
@@ -124,7 +133,7 @@ async fn two_hundred_who_come_at_once_all_get_theirs_after_one_review_each() {
     futures::future::join_all(asking).await;
     assert_eq!(homes.shared.running().len(), 200, "they wait in line");
     maker.gate.add_permits(200);
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     while maker.there.lock().unwrap().len() < 200 {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(began.elapsed() < Duration::from_secs(10));
@@ -135,7 +144,7 @@ async fn two_hundred_who_come_at_once_all_get_theirs_after_one_review_each() {
 async fn a_slow_one_holds_a_review_up_no_longer_than_its_patience_and_only_once() {
     let maker = Maker::new(false);
     let (homes, _registry) = homes(&maker);
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     homes
         .ensure(owner(1), Tier::Developer, Duration::from_millis(30))
         .await;
@@ -192,9 +201,46 @@ async fn attempts_end_together_with_the_service() {
         .await;
     let shared = Arc::clone(&homes.shared);
     drop(homes);
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     while !shared.running().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(began.elapsed() < Duration::from_secs(5));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_failed_at_is_tried_again_and_waited_for_once() {
+    let maker = Maker::new(false);
+    maker.gate.add_permits(100);
+    maker.falters.store(3, Ordering::SeqCst);
+    let (homes, registry) = homes(&maker);
+    let began = tokio::time::Instant::now();
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert_eq!(maker.asked(), 1);
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    assert!(
+        began.elapsed() < FIRST_RETRY,
+        "no review waits for the second try"
+    );
+    while !maker.is_there(&owner(1), Tier::Developer) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(text(&registry).contains("{outcome=\"failed\"} 3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_has_an_end() {
+    let maker = Maker::new(false);
+    maker.gate.add_permits(100);
+    maker.falters.store(usize::MAX, Ordering::SeqCst);
+    let (homes, _registry) = homes(&maker);
+    homes.ensure(owner(1), Tier::Developer, PATIENCE).await;
+    tokio::time::sleep(ATTEMPT).await;
+    assert!(homes.shared.running().is_empty());
+    assert!((4..=8).contains(&maker.asked()), "{}", maker.asked());
 }
