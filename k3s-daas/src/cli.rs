@@ -125,6 +125,9 @@ pub enum Command {
     /// Take a seal away for good (operator)
     Revoke(commands::manage::SlashArgs),
 
+    /// Look at tenants' namespaces, make and release them (operator)
+    #[command(subcommand)]
+    Namespace(commands::namespace::NamespaceCommand),
     /// Ask what a tier may do, offline
     #[command(subcommand)]
     Policy(commands::policy::PolicyCommand),

@@ -12,6 +12,7 @@ pub mod devnet;
 pub mod doctor;
 pub mod kubeconfig;
 pub mod manage;
+pub mod namespace;
 pub mod policy;
 pub mod seal;
 pub mod server;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli, sources: Sources) -> Outcome {
         Command::JoinToken(args) => kubeconfig::join_token(&context, &args),
         Command::Slash(args) => manage::slash(&context, args).await,
         Command::Revoke(args) => manage::revoke(&context, args).await,
+        Command::Namespace(command) => Box::pin(namespace::run(&context, command)).await,
         Command::Policy(command) => policy::run(&command),
         Command::Contract(command) => contract::run(&context, command).await,
         Command::Config(command) => config::run(&context, command),

@@ -24,6 +24,7 @@ pub mod seals;
 pub mod secrets;
 pub mod server;
 pub mod shutdown;
+pub mod tiers;
 pub mod up;
 
 use config::keys::Group;

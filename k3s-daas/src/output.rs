@@ -14,6 +14,7 @@ use crate::failure::{Failure, Kind, Outcome};
 pub enum Format {
     /// For people.
     #[default]
+    #[value(alias = "table")]
     Human,
     /// One JSON document.
     Json,

@@ -9,7 +9,8 @@ use webhook_server::pki::DevPki;
 use crate::config::keys::{K3sConfig, ServerConfig};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::secrets::{make_private_folder, write_private};
-use crate::server::{DEFAULT_STATE, pki_folder};
+use crate::server::{DEFAULT_STATE, guard_settings, pki_folder};
+use crate::tiers;
 
 /// What the files depend on, out of the configuration.
 pub fn settings(
@@ -90,6 +91,39 @@ pub fn settings_of_up(folder: &Path, pki: &DevPki, listen: std::net::SocketAddr)
 /// The files.
 pub fn files(settings: &Settings) -> Outcome<Vec<RenderedFile>> {
     k3s_configs::render(settings).or_fail(Kind::Usage, "K3s's files can't be rendered")
+}
+
+/// What stands beside K3s's files to be read: who may do what, and the guards that the server puts
+/// inside the API server by itself.
+pub fn for_review(server: &ServerConfig) -> Outcome<Vec<RenderedFile>> {
+    let mut guards = String::from(
+        "# The guards inside the API server. `k3s-daas server` applies and keeps them; this is for\n\
+         # review, and for those who want to see a change before it comes.\n",
+    );
+    for document in tenancy::guards::documents(&guard_settings(server)) {
+        let text = serde_yaml_ng::to_string(&document)
+            .or_fail(Kind::Failed, "a guard can't be rendered")?;
+        guards.push_str("---\n");
+        guards.push_str(&text);
+    }
+    let file = |path: &str, contents, purpose| RenderedFile {
+        path: path.into(),
+        mode: 0o644,
+        contents,
+        purpose,
+    };
+    Ok(vec![
+        file(
+            "k3s-daas/tiers.md",
+            tiers::document(server),
+            "who may do what by this configuration, to be read",
+        ),
+        file(
+            "k3s-daas/guards.yaml",
+            guards,
+            "the admission policies that the server keeps, to be read",
+        ),
+    ])
 }
 
 /// Writes the files below `folder`, each with its mode; gives their paths.

@@ -9,6 +9,7 @@ use crate::output;
 use crate::progress::Progress;
 
 mod cluster;
+mod kubernetes;
 mod ledger;
 mod local;
 mod webhooks;
@@ -139,12 +140,14 @@ pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
         args.all.server.resolve(&context.sources),
         args.all.k3s.resolve(&context.sources),
     ) {
-        checks.push(local::elevated_owners(server.elevated_owners.as_ref()));
+        checks.extend(local::tiers(&server));
         progress.now("asking the webhooks");
         let state = args.all.state.resolve(&context.sources).ok();
         let state = state.and_then(|state| state.state_dir);
         checks.extend(webhooks::checks(&server, &k3s, state.as_deref()).await);
         checks.extend(cluster::checks(&args.k3s_config));
+        progress.now("asking the API server");
+        checks.extend(kubernetes::checks(&server).await);
     }
     progress.done();
     let failed = checks

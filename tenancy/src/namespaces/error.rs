@@ -84,6 +84,11 @@ impl HomeError {
         self.code() == Some(404)
     }
 
+    /// Whoever asks may not.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// The API server takes no such change.
     pub(super) fn is_invalid(&self) -> bool {
         self.code() == Some(422)

@@ -167,7 +167,7 @@ async fn quota(client: &kube::Client, namespace: &str) -> Result<Option<Resource
     within("read a quota", quotas.get_opt(QUOTA)).await
 }
 
-/// The quotas by tier of all namespaces.
+/// The quotas by tier of all namespaces; none for those who may not list them, such as tenants.
 async fn quotas(client: &kube::Client) -> Result<HashMap<String, ResourceQuota>, HomeError> {
     let quotas: Api<ResourceQuota> = Api::all(client.clone());
     let mut params = ListParams::default()
@@ -175,7 +175,10 @@ async fn quotas(client: &kube::Client) -> Result<HashMap<String, ResourceQuota>,
         .limit(PAGE);
     let mut found = HashMap::new();
     loop {
-        let page = within("list quotas", quotas.list(&params)).await?;
+        let page = match within("list quotas", quotas.list(&params)).await {
+            Err(error) if error.is_forbidden() => return Ok(HashMap::new()),
+            page => page?,
+        };
         let named = |quota: ResourceQuota| Some((quota.namespace()?, quota));
         found.extend(page.items.into_iter().filter_map(named));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

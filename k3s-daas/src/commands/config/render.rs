@@ -60,13 +60,15 @@ pub(super) fn run(context: &Context, args: &RenderArgs) -> Outcome {
     let sources = &context.sources;
     // The unit that names it starts in another folder.
     let configuration = std::path::absolute(&sources.path)?;
+    let server = args.server.resolve(sources)?;
     let settings = rendering::settings(
         &args.k3s.resolve(sources)?,
-        &args.server.resolve(sources)?,
+        &server,
         args.state.resolve(sources)?.state_dir.as_deref(),
         &configuration,
     )?;
-    let files = rendering::files(&settings)?;
+    let mut files = rendering::files(&settings)?;
+    files.extend(rendering::for_review(&server)?);
     let paths = match &args.to {
         Some(folder) => rendering::write(&files, folder)?,
         None => files

@@ -13,6 +13,9 @@ const NEEDED: [&str; 2] = [
     "authorization-config",
 ];
 
+/// K3s turns it on by itself.
+const BOOTSTRAP_TOKENS: &str = "enable-bootstrap-token-auth";
+
 /// Looks at K3s's configuration, if K3s runs on this machine.
 pub(super) fn checks(config: &Path) -> Vec<Check> {
     const NAME: &str = "k3s";
@@ -46,7 +49,7 @@ pub(super) fn checks(config: &Path) -> Vec<Check> {
             .iter()
             .find_map(|argument| argument.strip_prefix(&prefix))
     };
-    NEEDED
+    let mut checks: Vec<Check> = NEEDED
         .iter()
         .map(|name| match value(name) {
             None => Check::fail(NAME, format!("kube-apiserver-arg lacks {name}"), RENDER),
@@ -57,7 +60,16 @@ pub(super) fn checks(config: &Path) -> Vec<Check> {
             ),
             Some(path) => Check::ok(NAME, format!("{name} is {path}")),
         })
-        .collect()
+        .collect();
+    checks.push(match value(BOOTSTRAP_TOKENS) {
+        Some("false") => Check::ok(NAME, format!("{BOOTSTRAP_TOKENS} is false")),
+        _ => Check::fail(
+            NAME,
+            format!("{BOOTSTRAP_TOKENS} is not false: bootstrap tokens join without stake"),
+            RENDER,
+        ),
+    });
+    checks
 }
 
 fn files(config: &Path) -> Vec<PathBuf> {
@@ -114,13 +126,13 @@ mod tests {
         };
         assert_eq!(states(&config), [State::Warn]);
         std::fs::write(&config, "token: x\n").unwrap();
-        assert_eq!(states(&config), [State::Fail, State::Fail]);
+        assert_eq!(states(&config), [State::Fail; 3]);
         std::fs::create_dir(folder.path().join("config.yaml.d")).unwrap();
         let text = format!(
-            "kube-apiserver-arg+:\n- authentication-token-webhook-config-file={}\n- authorization-config=/nowhere\n",
+            "kube-apiserver-arg+:\n- authentication-token-webhook-config-file={}\n- authorization-config=/nowhere\n- enable-bootstrap-token-auth=false\n",
             webhook.display()
         );
         std::fs::write(folder.path().join("config.yaml.d/k3s-daas.yaml"), text).unwrap();
-        assert_eq!(states(&config), [State::Ok, State::Fail]);
+        assert_eq!(states(&config), [State::Ok, State::Fail, State::Ok]);
     }
 }

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use seal::ElevatedOwners;
-
 use super::Check;
 use crate::commands::Context;
-use crate::config::keys::{AllKeys, ChainConfig};
+use crate::config::keys::{AllKeys, ChainConfig, ServerConfig};
 use crate::seals::Seals;
 use crate::secrets::open_to_others;
+use crate::tiers::{self, Line};
 
 /// The file, every key and every variable.
 pub(super) fn configuration(context: &Context, args: &AllKeys) -> Vec<Check> {
@@ -80,29 +79,14 @@ pub(super) fn file_modes(config: &ChainConfig, keys: &[&Path]) -> Vec<Check> {
     checks
 }
 
-/// The choice that has no default, in words.
-pub(super) fn elevated_owners(choice: Option<&ElevatedOwners>) -> Check {
-    const NAME: &str = "elevated_owners";
-    match choice {
-        None => Check::fail(
-            NAME,
-            "not set, and the server does not start without it",
-            "say any (stake alone decides: whoever stakes 10 SUI owns the cluster), none (nobody is \
-             above developer) or a list of addresses (all others are capped at developer)",
-        ),
-        Some(ElevatedOwners::Any) => Check::warn(
-            NAME,
-            "any: stake alone decides, so whoever stakes 10 SUI owns the cluster, and what such a \
-             seal bound or installed outlives its slash",
-            "right for a cluster that strangers may own; else say none or list the owners",
-        ),
-        Some(ElevatedOwners::None) => Check::ok(NAME, "none: nobody is above developer"),
-        Some(ElevatedOwners::Only(owners)) => Check::ok(
-            NAME,
-            format!(
-                "{} owners may be admin or super, all others are developers at most",
-                owners.len()
-            ),
-        ),
-    }
+/// What the configuration makes of the tiers, in words.
+pub(super) fn tiers(config: &ServerConfig) -> Vec<Check> {
+    let check = |line: Line| match line.care {
+        None => Check::ok(line.key, line.means),
+        Some(care) if config.elevated_owners.is_none() && line.key == "elevated_owners" => {
+            Check::fail(line.key, line.means, care)
+        }
+        Some(care) => Check::warn(line.key, line.means, care),
+    };
+    tiers::explain(config).into_iter().map(check).collect()
 }

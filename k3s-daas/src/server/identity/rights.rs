@@ -19,6 +19,9 @@ pub struct Right {
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const READ: &[&str] = &["get", "list", "watch"];
+const KEEP: &[&str] = &[
+    "get", "list", "watch", "create", "update", "patch", "delete",
+];
 
 /// In the whole cluster.
 pub const CLUSTER_RIGHTS: &[Right] = &[
@@ -33,21 +36,21 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &[""],
         resources: &["resourcequotas", "limitranges"],
         names: &[],
-        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        verbs: KEEP,
         why: "what a tenant's pods may use",
     },
     Right {
         groups: &["networking.k8s.io"],
         resources: &["networkpolicies"],
         names: &[],
-        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        verbs: KEEP,
         why: "whom a tenant's pods may reach",
     },
     Right {
         groups: &[RBAC],
         resources: &["rolebindings"],
         names: &[],
-        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        verbs: KEEP,
         why: "the owner's rights in its namespace",
     },
     Right {
@@ -66,41 +69,23 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
     },
     Right {
         groups: &["apps"],
-        resources: &["deployments", "statefulsets", "replicasets"],
+        resources: &["deployments", "statefulsets", "replicasets", "daemonsets"],
         names: &[],
-        verbs: &["get", "list", "patch"],
+        verbs: &["list", "patch"],
         why: "scale the workloads of ended owners away and back",
-    },
-    Right {
-        groups: &["apps"],
-        resources: &[
-            "deployments/scale",
-            "statefulsets/scale",
-            "replicasets/scale",
-        ],
-        names: &[],
-        verbs: &["get", "patch"],
-        why: "the same",
     },
     Right {
         groups: &[""],
         resources: &["replicationcontrollers"],
         names: &[],
-        verbs: &["get", "list", "patch"],
-        why: "the same",
-    },
-    Right {
-        groups: &[""],
-        resources: &["replicationcontrollers/scale"],
-        names: &[],
-        verbs: &["get", "patch"],
+        verbs: &["list", "patch"],
         why: "the same",
     },
     Right {
         groups: &["batch"],
         resources: &["jobs", "cronjobs"],
         names: &[],
-        verbs: &["get", "list", "patch"],
+        verbs: &["list", "patch"],
         why: "suspend the jobs of ended owners",
     },
     Right {
@@ -140,9 +125,7 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
             "mutatingadmissionpolicybindings",
         ],
         names: &[],
-        verbs: &[
-            "get", "list", "watch", "create", "update", "patch", "delete",
-        ],
+        verbs: KEEP,
         why: "the guards inside the API server",
     },
 ];
