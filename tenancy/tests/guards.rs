@@ -36,7 +36,8 @@ async fn the_guards_hold_on_a_real_api_server() {
             eprintln!("skipped: no control plane (set K3S_BIN or K3S_DAAS_CONTROL_PLANE)");
             return;
         };
-        bench.in_place_within(Duration::from_secs(30)).await;
+        let took = bench.in_place_within(Duration::from_secs(30)).await;
+        eprintln!("in place {took:?} after the namespace of the probes was there");
         cases::run(&bench).await;
         controllers::run(&bench).await;
         drift::run(&bench).await;

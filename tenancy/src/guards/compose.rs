@@ -50,12 +50,9 @@ impl Composed {
             .chain_update(draft.to_string())
             .chain_update(binding.to_string())
             .finalize();
-        let short: String = digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let fingerprint = format!("the guard {} is in force ({short})", guard.name);
+        let head = digest.first_chunk().copied().unwrap_or_default();
+        let short = u64::from_be_bytes(head);
+        let fingerprint = format!("the guard {} is in force ({short:016x})", guard.name);
         Self {
             policy: policy(&guard, &fingerprint),
             binding,
@@ -221,3 +218,6 @@ fn metadata(name: &str) -> ObjectMeta {
 fn to_json<K: Resource + Serialize>(object: K) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

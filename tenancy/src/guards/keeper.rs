@@ -1,31 +1,32 @@
 //! Keeps the guards in place and says whether they are.
 //!
 //! Shape:  one loop of rounds. A round lists what the API server has, puts right what differs,
-//!         probes each guard, and only then speaks. A change of one of the objects begins a round
-//!         at once; so does a change of the settings; else one begins every 30 s.
+//!         probes each guard (`visit`), and only then speaks. A change of one of the objects begins
+//!         a round at once (`changes`); so does a change of the settings; else one begins every
+//!         30 s.
 //! Law:    `GuardState` is true only after every required guard was seen as meant and refused its
 //!         probe in the same round. It turns false as soon as a difference is seen, before the
-//!         repair. What the API server does not answer changes nothing.
+//!         repair. What the API server does not answer changes nothing, and neither does a change
+//!         of the settings, during which the former text stays in force.
+
+mod changes;
+mod visit;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures::future::FutureExt;
-use futures::stream::{SelectAll, Stream, StreamExt};
-use kube::api::DynamicObject;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use futures::stream::StreamExt;
+use kube::Client;
 use seal::access::GuardState;
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::compose::Composed;
-use super::live::{self, LiveError, compare, kind_of};
-use super::probe::{Outcome, probe};
 use super::status::{GuardReport, GuardStatus, Standing};
 use super::{GuardMetrics, GuardSettings, all};
+use visit::Found;
 
 /// Between two rounds while all is well.
 const REPROBE: Duration = Duration::from_secs(30);
@@ -62,12 +63,11 @@ struct Memory {
     began: bool,
     /// Rounds in a row that did not end well.
     attempts: u32,
+    /// The settings of the last round.
+    settings: Option<Arc<GuardSettings>>,
     /// The last complaint, so that a lasting one is not repeated.
     complaint: String,
 }
-
-/// What a round found of one guard, and what the API server said.
-type Found = (Standing, String);
 
 impl Guards {
     /// A keeper that has done nothing yet; `state` says "not in place" until it has.
@@ -100,7 +100,7 @@ impl Guards {
     /// Keeps the guards for ever; drop it to stop. The guards stay as they are then.
     pub async fn run(&self, client: Client) {
         let mut memory = Memory::default();
-        let mut changes = changes(&client);
+        let mut changes = changes::changes(&client);
         loop {
             let pause = self.round(&client, &mut memory).await;
             tokio::time::sleep(SHORTEST_GAP).await;
@@ -117,128 +117,25 @@ impl Guards {
     /// One round; gives the time until the next.
     async fn round(&self, client: &Client, memory: &mut Memory) -> Duration {
         let settings = self.0.settings.load_full();
-        let composed: Vec<_> = all(&settings).into_iter().map(Composed::new).collect();
-        match self.visit(client, memory, &composed).await {
-            Ok(found) => self.conclude(memory, &composed, found),
+        let compose = |settings| all(settings).into_iter().map(Composed::new).collect();
+        let composed: Vec<_> = compose(&settings);
+        let former: Vec<_> = match &memory.settings {
+            Some(former) if *former != settings => compose(former),
+            Some(_) | None => Vec::new(),
+        };
+        match self.visit(client, memory, &composed, &former).await {
+            Ok(found) => {
+                memory.settings = Some(settings);
+                self.conclude(memory, &composed, found)
+            }
             Err(error) => {
-                let complaint = format!("unreadable: {error}");
-                if memory.complaint != complaint {
-                    warn!(%error, in_place = self.0.state.in_place(),
-                        "the guards can't be read; what was known of them stays");
-                    memory.complaint = complaint;
+                if memory.complains(&error.to_string()) {
+                    let in_place = self.0.state.in_place();
+                    warn!(%error, in_place, "the guards can't be read; what was known of them stays");
                 }
                 memory.retry()
             }
         }
-    }
-
-    /// Looks at everything, repairs, probes. An error means that not all could be seen.
-    async fn visit(
-        &self,
-        client: &Client,
-        memory: &mut Memory,
-        composed: &[Composed],
-    ) -> Result<Vec<Found>, LiveError> {
-        let mut found = Vec::new();
-        for kind in live::KINDS {
-            match live::ours(client, kind).await {
-                Ok(objects) => found.push((kind, objects)),
-                Err(error) if error.is_not_served() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let objects = |kind: &str| found.iter().find(|(of, _)| *of == kind).map(|(_, all)| all);
-        let mut standings = Vec::new();
-        for one in composed {
-            let mut standing = (Standing::Unknown, String::new());
-            for wanted in [&one.policy, &one.binding] {
-                let Some(there) = objects(kind_of(wanted)) else {
-                    standing.0 = Standing::NotServed;
-                    break;
-                };
-                let live = there.get(one.guard.name);
-                let Some(difference) = compare(wanted, live) else {
-                    continue;
-                };
-                if one.guard.required() {
-                    self.tell(false);
-                }
-                if memory.began {
-                    warn!(
-                        guard = one.guard.name,
-                        kind = kind_of(wanted),
-                        difference = difference.label(),
-                        "a guard was tampered with; putting it right"
-                    );
-                } else {
-                    info!(
-                        guard = one.guard.name,
-                        kind = kind_of(wanted),
-                        difference = difference.label(),
-                        "installing a guard"
-                    );
-                }
-                match live::repair(client, wanted).await {
-                    Ok(()) => {
-                        self.0.metrics.repaired(one.guard.name);
-                        if memory.began || live.is_some() {
-                            memory.settled_at = Some(Instant::now() + SETTLE);
-                        }
-                    }
-                    Err(error) => {
-                        warn!(guard = one.guard.name, %error, "a guard can't be put right");
-                        standing = (Standing::NotApplied, error.to_string());
-                        break;
-                    }
-                }
-            }
-            standings.push(standing);
-        }
-        if !memory.began {
-            for (kind, objects) in &found {
-                remove_strangers(client, kind, objects.keys(), composed).await;
-            }
-            memory.began = true;
-        }
-        let settling = memory.settled_at.is_some_and(|at| Instant::now() < at);
-        for (one, (standing, words)) in composed.iter().zip(&mut standings) {
-            if *standing != Standing::Unknown {
-                continue;
-            }
-            if settling && one.guard.required() {
-                *standing = Standing::Settling;
-                continue;
-            }
-            let (outcome, said) = probe(client, one).await;
-            self.0.metrics.probed(outcome);
-            debug!(
-                guard = one.guard.name,
-                outcome = outcome.label(),
-                said,
-                "probed a guard"
-            );
-            *standing = match outcome {
-                Outcome::Refused => {
-                    *standing = Standing::InForce;
-                    continue;
-                }
-                Outcome::LetThrough => Standing::LetThrough,
-                Outcome::RefusedOtherwise => {
-                    let complaint = format!("probe: {said}");
-                    if memory.complaint != complaint {
-                        warn!(
-                            guard = one.guard.name,
-                            said, "the probe of a guard was refused by something else"
-                        );
-                        memory.complaint = complaint;
-                    }
-                    Standing::RefusedOtherwise
-                }
-                Outcome::Unanswered => Standing::Unanswered,
-            };
-            *words = said;
-        }
-        Ok(standings)
     }
 
     /// Says what the round found.
@@ -294,6 +191,13 @@ impl Guards {
 }
 
 impl Memory {
+    /// True for what was not said last: a lasting trouble is told once.
+    fn complains(&mut self, of: &str) -> bool {
+        let news = self.complaint != of;
+        of.clone_into(&mut self.complaint);
+        news
+    }
+
     fn retry(&mut self) -> Duration {
         let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.attempts));
         self.attempts = self.attempts.saturating_add(1);
@@ -301,13 +205,13 @@ impl Memory {
     }
 }
 
-/// Whether the guards are in place. `None`: not all was answered, and what was answered is well.
+/// Whether the guards are in place. `None`: not all is known, and what is known is well.
 fn verdict(guards: &[GuardReport]) -> Option<bool> {
     let mut required = guards.iter().filter(|one| one.required);
     let mut answered = true;
     let all = required.all(|one| match one.standing {
         Standing::InForce => true,
-        Standing::Unanswered => {
+        Standing::Unanswered | Standing::Renewing => {
             answered = false;
             true
         }
@@ -323,52 +227,6 @@ fn verdict(guards: &[GuardReport]) -> Option<bool> {
         (true, true) => Some(!guards.is_empty()),
         (true, false) => None,
     }
-}
-
-/// Deletes what bears our label and is no guard of this version. Once, at the start: two servers of
-/// different versions side by side would else delete each other's for as long as both run.
-async fn remove_strangers(
-    client: &Client,
-    kind: &str,
-    names: impl Iterator<Item = &String>,
-    composed: &[Composed],
-) {
-    for name in names {
-        let known = composed.iter().any(|one| {
-            one.guard.name == name
-                && [&one.policy, &one.binding]
-                    .iter()
-                    .any(|doc| kind_of(doc) == kind)
-        });
-        if known {
-            continue;
-        }
-        match live::remove(client, kind, name).await {
-            Ok(()) => info!(kind, name, "removed a guard of another version"),
-            Err(error) => warn!(kind, name, %error, "a guard of another version can't be removed"),
-        }
-    }
-}
-
-type Changes = SelectAll<std::pin::Pin<Box<dyn Stream<Item = ()> + Send>>>;
-
-/// An item whenever one of our objects changes, or a watch begins anew and may have missed one.
-fn changes(client: &Client) -> Changes {
-    let watches = live::KINDS.map(|kind| {
-        let api: Api<DynamicObject> = live::api(client, kind);
-        let ours = watcher::Config::default().labels(&live::label());
-        // Backs off from 0.8 s to 30 s while the API server does not answer or serve the kind.
-        watcher(api, ours)
-            .default_backoff()
-            .filter_map(|event| async move {
-                match event {
-                    Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => Some(()),
-                    Ok(Event::Init | Event::InitApply(_)) | Err(_) => None,
-                }
-            })
-            .boxed()
-    });
-    futures::stream::select_all(watches)
 }
 
 #[cfg(test)]
@@ -400,7 +258,7 @@ mod tests {
         for standing in Standing::ALL {
             let expected = match standing {
                 Standing::InForce => Some(true),
-                Standing::Unanswered => None,
+                Standing::Unanswered | Standing::Renewing => None,
                 _ => Some(false),
             };
             assert_eq!(of(&[Standing::InForce, standing]), expected, "{standing:?}");

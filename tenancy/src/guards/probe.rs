@@ -14,6 +14,8 @@ use super::live::{LiveError, within};
 pub(super) enum Outcome {
     /// The guard refused (or marked) it, in the text that we applied.
     Refused,
+    /// The guard refused it in another text than the one that is stored now.
+    Older,
     /// Nothing did.
     LetThrough,
     /// Something else refused it, so that nothing is known of the guard.
@@ -23,8 +25,9 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Refused,
+        Self::Older,
         Self::LetThrough,
         Self::RefusedOtherwise,
         Self::Unanswered,
@@ -33,6 +36,7 @@ impl Outcome {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Refused => "refused",
+            Self::Older => "older",
             Self::LetThrough => "let_through",
             Self::RefusedOtherwise => "refused_otherwise",
             Self::Unanswered => "unanswered",
@@ -79,8 +83,8 @@ fn judge(composed: &Composed, answer: &Result<ConfigMap, LiveError>) -> Outcome 
             let text = &status.message;
             match verdict {
                 Verdict::Refuse(_) if text.contains(&composed.fingerprint) => Outcome::Refused,
-                // An older text of it, which the API server has not yet exchanged.
-                Verdict::Refuse(_) if text.contains(&ours) => Outcome::LetThrough,
+                // The API server has not exchanged it yet.
+                Verdict::Refuse(_) if text.contains(&ours) => Outcome::Older,
                 Verdict::Refuse(_) | Verdict::Mend(_) => Outcome::RefusedOtherwise,
             }
         }

@@ -35,6 +35,8 @@ pub enum Standing {
     NotApplied,
     /// It was repaired a moment ago; the API server takes up to two seconds to notice.
     Settling,
+    /// The API server still goes by its text of before a change of the settings.
+    Renewing,
     /// Its probe was let through: the API server does not enforce it (yet).
     LetThrough,
     /// Its probe was refused by something else: the server's rights, or a missing namespace.
@@ -47,11 +49,12 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::InForce,
         Self::Unknown,
         Self::NotApplied,
         Self::Settling,
+        Self::Renewing,
         Self::LetThrough,
         Self::RefusedOtherwise,
         Self::Unanswered,
@@ -66,6 +69,7 @@ impl Standing {
             Self::Unknown => "unknown",
             Self::NotApplied => "not_applied",
             Self::Settling => "settling",
+            Self::Renewing => "renewing",
             Self::LetThrough => "let_through",
             Self::RefusedOtherwise => "refused_otherwise",
             Self::Unanswered => "unanswered",

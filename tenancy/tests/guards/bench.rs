@@ -200,9 +200,17 @@ impl Bench {
         }
     }
 
+    /// Ends the control plane. What the keeper knew stays, although it looks at once and again.
     pub(crate) async fn stop(self) {
-        self.keeper.abort();
         self.plane.stop().await;
+        let looked = Instant::now();
+        while looked.elapsed() < Duration::from_secs(1) {
+            self.guards.replace_settings(settings());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(self.state.in_place(), "silence changed something");
+        }
+        assert!(!self.keeper.is_finished());
+        self.keeper.abort();
     }
 }
 

@@ -37,7 +37,12 @@ pub(super) fn guard() -> Guard {
         why: "whoever deletes or writes a node's password can join a machine under that node's name",
         variables: vec![],
         verdict: Verdict::Refuse(vec![Check::new(
-            format!("request.operation == {DELETE:?} && {}", is_user(COLLECTOR)),
+            // Where a Node goes and leaves its Secret, the collector takes the owner out of it.
+            format!(
+                "{} && (request.operation == {DELETE:?} || (request.operation == {UPDATE:?} \
+                 && object.?data.orValue({{}}) == oldObject.?data.orValue({{}})))",
+                is_user(COLLECTOR)
+            ),
             "the passwords of nodes are kept by K3s alone; to let a machine join anew, delete its \
              Node: its password goes with it",
         )]),
