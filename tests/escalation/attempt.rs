@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use seal::Tier;
 use seal::access::DenyReason;
@@ -15,6 +16,9 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Client};
 use crate::stage::{Stage, Tenant};
 use crate::stopper::{Stopper, denied};
+
+/// How long the API server may take to hear of what was just made.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What a way noted.
 #[derive(Debug, Default)]
@@ -111,6 +115,17 @@ impl<'a> Attempt<'a> {
         self.note(|notes| {
             notes.stopped.insert(stopper);
         });
+    }
+
+    /// The same where two stand in the way and either may be asked first: both are noted.
+    pub fn stopped_by_either(&self, answer: &Answer, either: [Stopper; 2]) {
+        let [one, other] = either;
+        let actual = Stopper::of(answer);
+        self.stopped(answer, if actual == other { &other } else { &one });
+        if actual == one || actual == other {
+            self.stopped_by(one);
+            self.stopped_by(other);
+        }
     }
 
     /// Notes what stopped it where no answer says so.
@@ -299,6 +314,32 @@ impl<'a> Attempt<'a> {
             crate::stage::TREASURE
         );
         self.refused(client, &path).await.map(drop)
+    }
+
+    /// The same, bound to the ClusterRole `admin` there, as soon as RBAC knows.
+    pub async fn bound_account(
+        &self,
+        owner: &Client,
+        namespace: &str,
+        spec: Value,
+    ) -> anyhow::Result<Client> {
+        let account = self.account(owner, namespace, &self.name(), spec).await?;
+        let path =
+            format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "metadata": {"name": self.name()},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": self.name(), "namespace": namespace}],
+        });
+        self.works(&owner.post(&path, &binding).await?);
+        let own = format!("/api/v1/namespaces/{namespace}/configmaps");
+        let began = Instant::now();
+        while !account.get(&own).await?.ok() && began.elapsed() < SOON {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.works(&account.get(&own).await?);
+        Ok(account)
     }
 
     /// As the tenant, a service account in a namespace with a token of its own.

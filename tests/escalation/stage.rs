@@ -18,8 +18,10 @@ pub const NODE: &str = "idle-worker";
 /// The Secret in `kube-system` that nobody below super may learn.
 pub const TREASURE: &str = "treasure";
 
-const SOON: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(20);
+/// How long what was asked for may take to come.
+pub const SOON: Duration = Duration::from_secs(20);
+/// Between two questions; also between two checkpoints.
+pub const POLL: Duration = Duration::from_millis(20);
 
 /// A tenant.
 pub struct Tenant {
@@ -171,9 +173,13 @@ impl Stage {
             })
         })
         .await?;
-        let role =
-            format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
-        self.until(&role, |found| found.pointer("/items/0").is_some())
+        // Last comes the label of its state: until then the namespace is nobody's.
+        let path = format!("/api/v1/namespaces/{namespace}");
+        let state = format!(
+            "/metadata/labels/{}",
+            seal::identity::LABEL_STATE.replace('/', "~1")
+        );
+        self.until(&path, |found| found.pointer(&state).is_some())
             .await
     }
 

@@ -140,7 +140,7 @@ impl Stopper {
             ("node label selector conflicts", "PodNodeSelector"),
             ("is not allowed to modify node", "NodeRestriction"),
             ("error looking up service account", "ServiceAccount"),
-            ("no PriorityClass with name", "Priority"),
+            ("this is a system priority class", "Priority"),
         ] {
             if text.contains(part) {
                 return Self::Plugin(plugin);

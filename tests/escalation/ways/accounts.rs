@@ -95,20 +95,7 @@ async fn foreign_token_secret(t: &Attempt<'_>) -> Tried {
 }
 
 async fn bound_to_admin(t: &Attempt<'_>) -> anyhow::Result<crate::client::Client> {
-    let client = t
-        .account(t.client(), t.home(), &t.name(), json!({}))
-        .await?;
-    let path = format!(
-        "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
-        t.home()
-    );
-    let binding = json!({
-        "metadata": {"name": t.name()},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": t.name(), "namespace": t.home()}],
-    });
-    t.works(&t.client().post(&path, &binding).await?);
-    Ok(client)
+    t.bound_account(t.client(), t.home(), json!({})).await
 }
 
 async fn account_elsewhere(t: &Attempt<'_>) -> Tried {

@@ -191,6 +191,8 @@ async fn approve(t: &Attempt<'_>) -> Tried {
     t.patch(&format!("{one}/status"), approval, denied(Certificates))
         .await?;
     let what = [
+        "create certificatesigningrequests.certificates.k8s.io/nodeclient",
+        "create certificatesigningrequests.certificates.k8s.io/selfnodeclient",
         "approve signers.certificates.k8s.io",
         "sign signers.certificates.k8s.io",
         "attest signers.certificates.k8s.io",

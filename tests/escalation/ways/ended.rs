@@ -66,19 +66,7 @@ async fn until_ended(t: &Attempt<'_>, account: &crate::client::Client, path: &st
 async fn account_token(t: &Attempt<'_>) -> Tried {
     let guest = t.stage.guest(Tier::Developer).await?;
     let year = json!({"expirationSeconds": 31_536_000});
-    let account = t
-        .account(&guest.client, &guest.home, &t.name(), year)
-        .await?;
-    let binding = json!({
-        "metadata": {"name": t.name()},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": t.name(), "namespace": guest.home}],
-    });
-    let path = format!(
-        "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
-        guest.home
-    );
-    t.works(&guest.client.post(&path, &binding).await?);
+    let account = t.bound_account(&guest.client, &guest.home, year).await?;
     let own = format!("/api/v1/namespaces/{}/secrets", guest.home);
     t.works(&account.get(&own).await?);
     t.stage.slash(&guest).await?;

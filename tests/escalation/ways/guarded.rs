@@ -8,7 +8,7 @@ use super::volumes::persistent_volume;
 use super::{ADMIN, DEVELOPER, Tried};
 use crate::attempt::{Attempt, with_name};
 use crate::stage::{COMMONS, NODE};
-use crate::stopper::{denied, guard};
+use crate::stopper::{Stopper, denied, guard};
 
 ways! {
     "a volume on a node's own disk", ADMIN => node_disk;
@@ -161,8 +161,15 @@ async fn node_marks(t: &Attempt<'_>) -> Tried {
         let patch = json!({"metadata": {"labels": {key: "operator"}}});
         node_kept(t, patch, pointer).await?;
     }
-    let notes = json!({"metadata": {"annotations": {"k3s-daas.io/way": "x"}}});
-    node_kept(t, notes, "/metadata/annotations").await?;
+    // The last of these makes K3s take the node's etcd out of its cluster.
+    for key in [
+        "k3s-daas.io/way",
+        "example.com/way",
+        "etcd.k3s.cattle.io/remove",
+    ] {
+        let notes = json!({"metadata": {"annotations": {key: "true"}}});
+        node_kept(t, notes, "/metadata/annotations").await?;
+    }
     let taint = json!({"spec": {"taints": [{
         "key": "k3s-daas.io/way", "effect": "NoExecute",
     }]}});
@@ -241,8 +248,7 @@ async fn priority(t: &Attempt<'_>) -> Tried {
     t.create(path, class, guard("k3s-daas-priority-classes"))
         .await?;
     let system = format!("{path}/system-node-critical");
-    t.remove(&system, guard("k3s-daas-priority-classes"))
-        .await?;
+    t.remove(&system, Stopper::Plugin("Priority")).await?;
     let harmless = with_name(json!({"value": 1000}), &t.name());
     t.works(&t.client().post(path, &harmless).await?);
     t.works(&t.client().delete(&format!("{path}/{}", t.name())).await?);

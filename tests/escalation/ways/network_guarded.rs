@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{ADMIN, Tried, WORKERS};
 use crate::attempt::{Attempt, with_name};
-use crate::client::Client;
 use crate::stopper::{Stopper, guard};
 
 ways! {
@@ -50,12 +49,18 @@ async fn delete_policy(t: &Attempt<'_>) -> Tried {
     t.present(&default_policy(t)).await
 }
 
+/// It names addresses, which a tenant's own must not: so two guards refuse it.
 async fn change_policy(t: &Attempt<'_>) -> Tried {
     let path = default_policy(t);
-    let open = json!({"spec": {"podSelector": {"matchLabels": {"nobody": "at-all"}}}});
-    t.change(&path, open, guard(OURS)).await?;
-    let disowned = json!({"metadata": {"labels": null}});
-    t.change(&path, disowned, guard(OURS)).await
+    let before = t.stage.operator.get(&path).await?;
+    for change in [
+        json!({"spec": {"podSelector": {"matchLabels": {"nobody": "at-all"}}}}),
+        json!({"metadata": {"labels": null}}),
+    ] {
+        let answer = t.client().patch(&path, &change).await?;
+        t.stopped_by_either(&answer, [guard(OURS), guard(EGRESS)]);
+    }
+    t.unchanged(&before, &path).await
 }
 
 async fn egress_addresses(t: &Attempt<'_>) -> Tried {
@@ -154,22 +159,9 @@ async fn others_quota(t: &Attempt<'_>) -> Tried {
     quotas(t, &t.stage.victim.home).await
 }
 
-async fn bound_account(t: &Attempt<'_>) -> anyhow::Result<Client> {
-    let account = t
-        .account(t.client(), t.home(), &t.name(), json!({}))
-        .await?;
-    let binding = json!({
-        "metadata": {"name": t.name()},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": t.name(), "namespace": t.home()}],
-    });
-    t.works(&t.client().post(&bindings(t.home()), &binding).await?);
-    Ok(account)
-}
-
 /// RBAC lets it, so here the guards are all that stands.
 async fn by_account(t: &Attempt<'_>) -> Tried {
-    let account = bound_account(t).await?;
+    let account = t.bound_account(t.client(), t.home(), json!({})).await?;
     let policy = default_policy(t);
     t.stopped(&account.delete(&policy).await?, &guard(OURS));
     t.present(&policy).await?;
