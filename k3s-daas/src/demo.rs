@@ -1,5 +1,6 @@
-//! The scripted tour: real kubectl requests of each tenant, a restake, a refresh, a slash; a table
-//! of what was expected and what came, and a failure when any line differs.
+//! The scripted tour: real kubectl requests of each tenant, ways up that the guards refuse, a
+//! restake, a refresh, a slash and what it ends, a restake and what it brings back; a table of what
+//! was expected and what came, and a failure when any line differs.
 
 use std::time::{Duration, Instant};
 
@@ -90,9 +91,11 @@ pub async fn tour(stage: &Stage) -> Outcome<Report> {
     rows.extend(refresh(stage).await?);
     progress.now("slash: the admin loses access");
     let slashed = slash(stage).await?;
-    progress.done();
     let slash_to_refusal_ms = slashed.ms;
     rows.push(slashed);
+    progress.now("the admin's workloads end after the grace; a restake brings them back");
+    rows.extend(end_and_return(stage).await?);
+    progress.done();
     Ok(Report {
         ok: rows.iter().all(|row| row.ok),
         control_plane: stage.control_plane.clone(),
@@ -253,4 +256,59 @@ async fn slash(stage: &Stage) -> Outcome<Row> {
     let refused = until(stage, tenant, &request, "(slashed) get nodes", since);
     let ((), row) = tokio::try_join!(operator::slash(stage, tenant), refused)?;
     Ok(row)
+}
+
+/// What a slash ends, seen by the operator: after the grace the workloads are scaled away. Restoring
+/// the stake brings them back as they were.
+async fn end_and_return(stage: &Stage) -> Outcome<Vec<Row>> {
+    let tenant = stage.tenant(Tier::Admin)?;
+    let operator = Tenant {
+        name: "operator".to_owned(),
+        kubeconfig: stage.admin_kubeconfig.clone(),
+        ..tenant.clone()
+    };
+    let namespace = &tenant.namespace;
+    let state = |state: &str| {
+        let label = "{.metadata.labels.k3s-daas\\.io/state}";
+        format!("wait --for=jsonpath={label}={state} namespace/{namespace} --timeout=2s")
+    };
+    let replicas = |count: u8| {
+        format!(
+            "wait --for=jsonpath={{.spec.replicas}}={count} deployment/kept -n {namespace} \
+             --timeout=2s"
+        )
+    };
+    let mut rows = Vec::new();
+    let since = Instant::now();
+    let stopped = [
+        (
+            state("stopped"),
+            "(slashed, after the grace) its namespace is stopped",
+        ),
+        (
+            replicas(0),
+            "(slashed, after the grace) its deployment has no replicas",
+        ),
+    ];
+    for (words, label) in stopped {
+        let request = Request::new(&words, Answer::Allowed);
+        rows.push(until(stage, &operator, &request, label, since).await?);
+    }
+    // A tenth of the 5 SUI was taken.
+    operator::restake(stage, tenant, "0.5").await?;
+    let since = Instant::now();
+    let nodes = Request::new("get nodes", Answer::Allowed);
+    rows.push(until(stage, tenant, &nodes, "(restored 0.5 SUI) get nodes", since).await?);
+    let back = [
+        (state("active"), "(restored) its namespace is active"),
+        (
+            replicas(2),
+            "(restored) its deployment has its 2 replicas again",
+        ),
+    ];
+    for (words, label) in back {
+        let request = Request::new(&words, Answer::Allowed);
+        rows.push(until(stage, &operator, &request, label, since).await?);
+    }
+    Ok(rows)
 }

@@ -104,7 +104,15 @@ async fn demo(context: &Context, args: UpArgs, folder: &Path) -> Outcome {
             .resolve(sources)?,
         server: args
             .server
-            .with_defaults(sources, &[("listen", FREE), ("metrics_listen", FREE)])
+            .with_defaults(
+                sources,
+                &[
+                    ("listen", FREE),
+                    ("metrics_listen", FREE),
+                    // What ends with a seal is shown, and nobody wants to wait ten minutes.
+                    ("namespace_grace_seconds", "1"),
+                ],
+            )
             .resolve(sources)?,
         up: args
             .up

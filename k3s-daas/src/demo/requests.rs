@@ -55,6 +55,17 @@ pub(super) fn of(tier: Tier, stage: &Stage) -> Outcome<Vec<Request>> {
                 Allowed,
             ),
             (format!("get secrets -n {own}"), Allowed),
+            // K3s's Helm controller would install it as a cluster admin.
+            (
+                format!("get --raw /apis/helm.cattle.io/v1/namespaces/{own}/helmcharts"),
+                Refused,
+            ),
+            // Pod Security: restricted. And quotas: no port of anybody's node.
+            (format!("run root --image=nginx -n {own}"), Refused),
+            (
+                format!("create service nodeport open --tcp=80 -n {own}"),
+                Refused,
+            ),
             ("get secrets -n kube-system".into(), Refused),
             ("create configmap stray -n default".into(), Refused),
             ("create namespace mine".into(), Refused),
@@ -66,6 +77,22 @@ pub(super) fn of(tier: Tier, stage: &Stage) -> Outcome<Vec<Request>> {
         Tier::Admin => vec![
             ("create namespace team".into(), Allowed),
             ("create configmap settings -n team".into(), Allowed),
+            // A guard inside the API server: the label is what keeps pods harmless.
+            (
+                format!(
+                    "label namespace {developers} --overwrite \
+                     pod-security.kubernetes.io/enforce=privileged"
+                ),
+                Refused,
+            ),
+            (
+                format!("annotate namespace team k3s-daas.io/owner={own}"),
+                Refused,
+            ),
+            (
+                format!("create deployment kept --image=nginx --replicas=2 -n {own}"),
+                Allowed,
+            ),
             (format!("get deployments -n {developers}"), Allowed),
             (format!("delete deployment web -n {developers}"), Allowed),
             ("get secrets -n kube-system".into(), Refused),

@@ -17,11 +17,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::ListParams;
 use kube::client::ClientBuilder;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::layer::layer_fn;
+use zeroize::Zeroizing;
 
 use super::bearer::Bearer;
 use super::calls::{Calls, Outgoing};
@@ -273,7 +274,22 @@ pub async fn read(path: &Path) -> Result<kube::Config, kube::Error> {
         .await
         .map_err(kube::Error::InferKubeconfig)?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    trim_token(&mut config.auth_info).await?;
     Ok(config)
+}
+
+/// Token files of ours end with a newline, which a header can't hold.
+async fn trim_token(auth: &mut AuthInfo) -> Result<(), kube::Error> {
+    let (None, Some(file)) = (&auth.token, &auth.token_file) else {
+        return Ok(());
+    };
+    let read = tokio::fs::read_to_string(file).await;
+    let text = read.map(Zeroizing::new).map_err(|source| {
+        let (path, source) = (file.into(), source);
+        kube::Error::InferKubeconfig(KubeconfigError::ReadConfig(source, path))
+    })?;
+    auth.token = Some(text.trim().to_owned().into());
+    Ok(())
 }
 
 /// One client of the server's identity, for a command that ends soon: its token is not renewed.

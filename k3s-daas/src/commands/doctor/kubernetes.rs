@@ -235,7 +235,7 @@ fn is_server(subject: &Subject) -> bool {
 
 /// Whether tenants' pods are kept from the nodes and from the control plane by whole networks.
 async fn addresses(client: &Client, closed: &[IpNet]) -> Check {
-    const NAME: &str = "closed_ranges";
+    const NAME: &str = "addresses";
     let nodes: Api<Node> = Api::all(client.clone());
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
     let ours = ListParams::default().labels("kubernetes.io/service-name=kubernetes");
@@ -270,16 +270,22 @@ async fn addresses(client: &Client, closed: &[IpNet]) -> Check {
         .filter(|address| !closed.iter().any(|range| range.contains(*address)))
         .map(ToString::to_string)
         .collect();
+    if found.is_empty() {
+        return Check::ok(
+            NAME,
+            "no address of a node or of the API server is known yet",
+        );
+    }
     if open.is_empty() {
         let count = found.len();
         return Check::ok(
             NAME,
-            format!("all {count} addresses of nodes and of the API server lie in them"),
+            format!("all {count} of nodes and of the API server lie in closed_ranges"),
         );
     }
     Check::warn(
         NAME,
-        format!("outside of them: {}", open.join(", ")),
+        format!("outside of closed_ranges: {}", open.join(", ")),
         "the server closes these one by one while it knows them; add their networks, so that new \
          machines are closed from their first moment",
     )
