@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
 .PHONY: help up demo test bench escalation need need-node binary control-plane move-build move-test \
-        fmt fmt-check lint deny unit e2e docs docs-check bench-micro bench-load fuzz clean ci
+        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
@@ -53,8 +53,11 @@ lint: ## Clippy, warnings as errors
 deny: ## Licences, duplicate and unknown sources of dependencies
 	@tests/tools/deny.sh
 
-unit: control-plane binary ## Unit, property, component and end-to-end tests of all crates
+unit: control-plane binary helm ## Unit, property, component and end-to-end tests of all crates
 	@tests/tools/with-control-plane.sh cargo test --locked --workspace
+
+helm: ## Build the helm that installs a chart as a tenant, once
+	@tests/tools/helm.sh >/dev/null || echo "no helm: its test will say that it did not run" >&2
 
 e2e: control-plane ## What only the real control plane can judge
 	@cd tests/control-plane && { ! command -v go >/dev/null || go test ./...; }

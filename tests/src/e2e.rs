@@ -7,6 +7,7 @@
 //! Errors: [`Cluster::start`] gives `None` where the machine has no control plane; who skips
 //!         because of that says so with [`skipped`].
 
+mod process;
 mod requests;
 
 use std::io::Write as _;
@@ -24,8 +25,10 @@ use seal::{Address, Mist, SealToken};
 use sui_devnet::{Devnet, DevnetConfig, RunningDevnet};
 use sui_ledger::keystore::WalletKey;
 use sui_ledger::tx::Wallet;
+use tokio::sync::Mutex;
 use webhook_server::pki::DevPki;
 
+pub use process::{Process, program};
 pub use requests::{Caller, Said};
 
 use crate::control_plane::{self, ControlPlane, StartOptions};
@@ -35,6 +38,7 @@ use crate::rig::funded_wallet;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// The pause between two tries.
 const POLL: Duration = Duration::from_millis(10);
+const NOT_RUNNING: &str = "the webhooks do not run";
 /// What every tier may ask, and a stranger may not.
 pub const NODES: &str = "/api/v1/nodes";
 
@@ -49,9 +53,13 @@ pub struct Cluster {
     /// The certificates of the webhooks.
     pub pki: DevPki,
     http: reqwest::Client,
+    /// The same for what has no end.
+    pub(crate) watching: reqwest::Client,
     kube: kube::Client,
-    server: Option<Server>,
+    server: Mutex<Option<Server>>,
     config: ServerConfig,
+    /// The same as it is written.
+    settings: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
@@ -101,28 +109,35 @@ impl Cluster {
             ("elevated_owners", "any"),
             ("kubeconfig", &kubeconfig),
         ];
+        let mut written = Vec::new();
         for (name, value) in own.iter().chain(settings) {
             keys.set(name, value);
+            written.retain(|(key, _)| key != name);
+            written.push(((*name).to_owned(), (*value).to_owned()));
         }
         let config = keys
             .resolve(&Sources::default())
             .map_err(|failure| anyhow::anyhow!("{failure}"))?;
         let ca = reqwest::Certificate::from_pem_bundle(control_plane.ca_pem.as_bytes())?;
-        let http = reqwest::Client::builder()
-            .tls_certs_only(ca)
-            .timeout(Duration::from_secs(10))
-            .no_proxy()
-            .build()?;
+        let http = || {
+            reqwest::Client::builder()
+                .tls_certs_only(ca.clone())
+                .no_proxy()
+        };
+        let watching = http().build()?;
+        let http = http().timeout(Duration::from_secs(10)).build()?;
         let kube = requests::operator(&control_plane.admin_kubeconfig).await?;
-        let mut cluster = Self {
+        let cluster = Self {
             devnet,
             operator,
             control_plane,
             pki,
             http,
+            watching,
             kube,
-            server: None,
+            server: Mutex::default(),
             config,
+            settings: written,
             folder,
         };
         cluster.start_server().await?;
@@ -136,12 +151,12 @@ impl Cluster {
     }
 
     /// Starts the webhooks where they were before. Does not wait until they are ready.
-    pub async fn start_server(&mut self) -> anyhow::Result<()> {
+    pub async fn start_server(&self) -> anyhow::Result<()> {
         self.start_with(self.config.clone()).await
     }
 
     /// Starts the webhooks at another address, where only who knows it asks; gives the address.
-    pub async fn start_server_elsewhere(&mut self) -> anyhow::Result<SocketAddr> {
+    pub async fn start_server_elsewhere(&self) -> anyhow::Result<SocketAddr> {
         let config = ServerConfig {
             listen: free_address()?,
             ..self.config.clone()
@@ -151,22 +166,25 @@ impl Cluster {
         Ok(elsewhere)
     }
 
-    async fn start_with(&mut self, config: ServerConfig) -> anyhow::Result<()> {
+    async fn start_with(&self, config: ServerConfig) -> anyhow::Result<()> {
         let started = server::start(&config, &self.devnet.ids, self.folder.path()).await;
-        self.server = Some(started.map_err(|failure| anyhow::anyhow!("{failure}"))?);
+        let started = started.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        *self.server.lock().await = Some(started);
         Ok(())
     }
 
     /// Waits until the webhooks are ready.
     pub async fn server_ready(&self) -> anyhow::Result<()> {
-        let ready = self.server()?.wait_ready(READY_WITHIN).await;
+        let server = self.server.lock().await;
+        let server = server.as_ref().context(NOT_RUNNING)?;
+        let ready = server.wait_ready(READY_WITHIN).await;
         ready.map_err(|failure| anyhow::anyhow!("{failure}"))
     }
 
     /// Ends the webhooks as a kill does: nothing is drained. Waits until nobody listens.
-    pub async fn kill_server(&mut self) -> anyhow::Result<()> {
-        let address = self.server()?.address;
-        self.server = None;
+    pub async fn kill_server(&self) -> anyhow::Result<()> {
+        let server = self.server.lock().await.take();
+        let address = server.context(NOT_RUNNING)?.address;
         let started = Instant::now();
         while tokio::net::TcpStream::connect(address).await.is_ok() {
             ensure!(started.elapsed() < READY_WITHIN, "{address} still listens");
@@ -175,13 +193,11 @@ impl Cluster {
         Ok(())
     }
 
-    fn server(&self) -> anyhow::Result<&Server> {
-        self.server.as_ref().context("the webhooks do not run")
-    }
-
     /// What the webhooks' process says at a path of its operations listener.
     pub async fn operations(&self, path: &str) -> anyhow::Result<String> {
-        let address = self.server()?.metrics_address;
+        let server = self.server.lock().await;
+        let address = server.as_ref().context(NOT_RUNNING)?.metrics_address;
+        drop(server);
         let client = reqwest::Client::builder().no_proxy().build()?;
         let answer = client.get(format!("http://{address}{path}")).send().await?;
         Ok(answer.text().await?)
@@ -232,16 +248,22 @@ impl Cluster {
         }
     }
 
-    /// A real kubectl with the token in a kubeconfig.
-    pub async fn kubectl(&self, token: &SealToken, words: &str) -> anyhow::Result<Reply> {
+    /// A tenant's kubeconfig with the token in it.
+    pub fn kubeconfig(&self, token: &SealToken, namespace: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder.path().join("tenant.kubeconfig");
         let cluster = kubeconfig::Cluster {
             url: self.control_plane.url.clone(),
             ca: Some(self.control_plane.ca_pem.clone().into_bytes()),
             tls_server_name: None,
         };
-        kubeconfig::write(&path, &cluster, &Credential::Inline(token), "default")
+        kubeconfig::write(&path, &cluster, &Credential::Inline(token), namespace)
             .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok(path)
+    }
+
+    /// A real kubectl with the token in a kubeconfig.
+    pub async fn kubectl(&self, token: &SealToken, words: &str) -> anyhow::Result<Reply> {
+        let path = self.kubeconfig(token, "default")?;
         let mut command = self.control_plane.kubectl.command(&path);
         command.args(["--request-timeout", "10s"]);
         command.args(words.split_whitespace());
@@ -254,8 +276,8 @@ impl Cluster {
     }
 
     /// Ends everything in order.
-    pub async fn stop(mut self) {
-        if let Some(server) = self.server.take() {
+    pub async fn stop(self) {
+        if let Some(server) = self.server.into_inner() {
             server.stop().await;
         }
         self.control_plane.stop().await;

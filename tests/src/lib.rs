@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod control_plane;
 pub mod e2e;
+pub mod life;
 pub mod rig;
 pub mod stand_in;

@@ -181,11 +181,16 @@ impl Cluster {
         self.create(&Caller::Operator, &accounts, &account).await?;
         let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
         self.bind(namespace, name, role, &subject).await?;
+        self.token_of(namespace, name).await
+    }
+
+    /// A token of a service account, as the operator requests it.
+    pub async fn token_of(&self, namespace: &str, name: &str) -> anyhow::Result<Caller> {
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
             "spec": {"expirationSeconds": 3600},
         });
-        let path = format!("{accounts}/{name}/token");
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
         let said = self
             .ask(&Caller::Operator, Method::POST, &path, Some(&request))
             .await?
