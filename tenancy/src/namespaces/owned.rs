@@ -21,6 +21,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use super::FIELD_MANAGER;
 use super::error::HomeError;
@@ -39,6 +40,8 @@ pub(super) struct Owned {
     limits: Store<LimitRange>,
     policies: Store<NetworkPolicy>,
     bindings: Store<RoleBinding>,
+    /// A store wakes only the last one that waits for it, so only one may wait at a time.
+    ready: OnceCell<bool>,
 }
 
 /// Begins to follow. The streams have to be polled for the stores to fill.
@@ -58,6 +61,7 @@ pub(super) fn follow(client: &kube::Client) -> (Owned, BoxStream<'static, Touche
         limits,
         policies,
         bindings,
+        ready: OnceCell::new(),
     };
     (owned, changes.boxed())
 }
@@ -150,10 +154,13 @@ pub(super) struct Keeper<'a> {
 impl Owned {
     /// Waits for the first lists; false if a watch is gone.
     pub(super) async fn ready(&self) -> bool {
-        self.quotas.wait_until_ready().await.is_ok()
-            && self.limits.wait_until_ready().await.is_ok()
-            && self.policies.wait_until_ready().await.is_ok()
-            && self.bindings.wait_until_ready().await.is_ok()
+        let all = async || {
+            self.quotas.wait_until_ready().await.is_ok()
+                && self.limits.wait_until_ready().await.is_ok()
+                && self.policies.wait_until_ready().await.is_ok()
+                && self.bindings.wait_until_ready().await.is_ok()
+        };
+        *self.ready.get_or_init(all).await
     }
 }
 
