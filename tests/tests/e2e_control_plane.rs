@@ -260,9 +260,10 @@ async fn every_metric_that_is_served_is_documented(cluster: &mut Cluster) -> any
     ensure!(families.len() > 20, "only {} families", families.len());
     let document = std::fs::read_to_string(workspace().join("docs/metrics.md"))?;
     for (name, kind) in families {
-        // A counter's samples bear a suffix that its family does not.
+        // Their samples bear a suffix that the family does not.
         let name = match kind {
             "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
             _ => name.to_owned(),
         };
         let row = format!("| `{name}` | {kind} |");
@@ -275,14 +276,15 @@ async fn every_metric_that_is_served_is_documented(cluster: &mut Cluster) -> any
     Ok(())
 }
 
-/// The values of all labels but the bounds of histograms' buckets.
+/// The values of all labels but the bounds of histograms' buckets and what each build has of
+/// its own.
 fn label_values(served: &str) -> BTreeSet<&str> {
     let samples = served.lines().filter(|line| !line.starts_with('#'));
     samples
         .filter_map(|line| line.split_once('{')?.1.split_once('}'))
         .flat_map(|(labels, _)| labels.split(','))
         .filter_map(|label| label.split_once('='))
-        .filter(|(name, _)| *name != "le")
+        .filter(|(name, _)| !["le", "version", "revision"].contains(name))
         .map(|(_, value)| value.trim_matches('"'))
         .collect()
 }
