@@ -4,7 +4,9 @@ use seal::access::EXTENSION_NAMESPACE;
 use seal::identity::NAMESPACE_PREFIX;
 
 use super::super::GuardSettings;
-use super::super::cel::{TENANTS_IN_WORDS, key_of_domains, list, metadata, tenants, unchanged};
+use super::super::cel::{
+    TENANTS_IN_WORDS, key_of_domains, list, metadata, tenants, text, unchanged,
+};
 use super::super::guard::{Check, Guard, On, Verdict};
 use super::{CREATE, UPDATE};
 
@@ -24,6 +26,9 @@ pub(super) fn guard(settings: &GuardSettings) -> Guard {
         key_of_domains("k", &["pod-security.kubernetes.io", "k3s-daas.io"]),
         list(SCHEDULING.into_iter().chain([ADMIN_ACCESS])),
     );
+    let same = |field: &str| {
+        format!("object.metadata.?{field}.orValue([]) == oldObject.metadata.?{field}.orValue([])")
+    };
     Guard {
         name: "k3s-daas-namespaces",
         on: vec![On {
@@ -35,10 +40,11 @@ pub(super) fn guard(settings: &GuardSettings) -> Guard {
         who: tenants(),
         refuses: "labels and annotations `pod-security.kubernetes.io/*`, `k3s-daas.io/*`, \
                   `resource.kubernetes.io/admin-access` and those of `PodNodeSelector`, set, changed \
-                  or removed; new namespaces `seal-*`, `kube-*`, `k3s-daas*` and those the operator \
+                  or removed; finalizers and owners of `seal-*` namespaces; new namespaces `seal-*`, `kube-*`, `k3s-daas*` and those the operator \
                   protects",
         why: "without Pod Security a pod takes its node; our marks say whose a namespace is; the \
-              node selector keeps system pods on trusted nodes; a name decides what is protected",
+              node selector keeps system pods on trusted nodes; a name decides what is protected; what \
+              holds a namespace back outlives its owner's seal",
         variables: vec![
             ("newLabels", metadata("object", "labels")),
             ("oldLabels", metadata("oldObject", "labels")),
@@ -74,6 +80,20 @@ pub(super) fn guard(settings: &GuardSettings) -> Guard {
                 ),
                 "namespaces beginning with seal-, kube- or k3s-daas, and those that the operator \
                  protects, are made by the cluster; choose another name",
+            ),
+            // A finalizer of somebody's own holds the namespace for ever; an owner that does not
+            // exist makes the garbage collector delete it.
+            Check::new(
+                format!(
+                    "request.operation != {UPDATE:?} \
+                     || !object.metadata.?name.orValue({prefix}).startsWith({prefix}) \
+                     || ({} && {})",
+                    same("finalizers"),
+                    same("ownerReferences"),
+                    prefix = text(NAMESPACE_PREFIX),
+                ),
+                "finalizers and owners of the namespaces seal-* decide when these go, which the \
+                 cluster does; leave them as they are",
             ),
         ]),
     }
