@@ -24,6 +24,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 ExecStart={binary} server --config {configuration}
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1s
 User={user}

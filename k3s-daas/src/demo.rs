@@ -268,7 +268,7 @@ async fn end_and_return(stage: &Stage) -> Outcome<Vec<Row>> {
         ..tenant.clone()
     };
     let namespace = &tenant.namespace;
-    let state = |state: &str| {
+    let in_state = |state: &str| {
         let label = "{.metadata.labels.k3s-daas\\.io/state}";
         format!("wait --for=jsonpath={label}={state} namespace/{namespace} --timeout=2s")
     };
@@ -282,7 +282,7 @@ async fn end_and_return(stage: &Stage) -> Outcome<Vec<Row>> {
     let since = Instant::now();
     let stopped = [
         (
-            state("stopped"),
+            in_state("stopped"),
             "(slashed, after the grace) its namespace is stopped",
         ),
         (
@@ -300,7 +300,7 @@ async fn end_and_return(stage: &Stage) -> Outcome<Vec<Row>> {
     let nodes = Request::new("get nodes", Answer::Allowed);
     rows.push(until(stage, tenant, &nodes, "(restored 0.5 SUI) get nodes", since).await?);
     let back = [
-        (state("active"), "(restored) its namespace is active"),
+        (in_state("active"), "(restored) its namespace is active"),
         (
             replicas(2),
             "(restored) its deployment has its 2 replicas again",

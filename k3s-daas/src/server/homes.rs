@@ -46,7 +46,7 @@ impl HomeNamespace for Homes {
         let Some(client) = self.kube.get() else {
             return Err(HomeNamespaceError::Api(Box::new(NoClient)));
         };
-        match self.tenants.ensure_home(&client, owner, tier).await {
+        match Box::pin(self.tenants.ensure_home(&client, owner, tier)).await {
             Ok(name) => {
                 // The authorizer refuses the owner there until its watch knows the owner.
                 self.watch.wait_owned(&name, owner).await;

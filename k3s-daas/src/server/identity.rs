@@ -162,7 +162,7 @@ fn entry(name: &str, value: impl Into<Value>) -> (String, Value) {
 /// Applies the documents with the operator's credentials. Doing it again changes nothing.
 pub async fn ensure(operator: &Client) -> Result<(), IdentityError> {
     for document in documents() {
-        match document["kind"].as_str() {
+        match document.get("kind").and_then(Value::as_str) {
             Some("Namespace") => cluster::<Namespace>(operator, "the namespace", &document).await,
             Some("ServiceAccount") => {
                 inside::<ServiceAccount>(operator, "the service account", &document).await
@@ -210,7 +210,8 @@ async fn apply<K>(api: Api<K>, what: &'static str, document: &Value) -> Result<(
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let name = document["metadata"]["name"].as_str().unwrap_or_default();
+    let name = document.get("metadata").and_then(|meta| meta.get("name"));
+    let name = name.and_then(Value::as_str).unwrap_or_default();
     let params = PatchParams::apply(FIELD_MANAGER).force();
     api.patch(name, &params, &Patch::Apply(document))
         .await

@@ -8,6 +8,7 @@
 )]
 
 mod devnet;
+mod namespaces;
 mod offline;
 mod program;
 mod server;

@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    fn binding(name: &str, role: &str, subject: Value) -> ClusterRoleBinding {
+    fn binding(name: &str, role: &str, subject: &Value) -> ClusterRoleBinding {
         serde_json::from_value(json!({
             "metadata": { "name": name },
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
@@ -363,7 +363,7 @@ mod tests {
                 false,
             ),
         ] {
-            let found = opens(&binding(name, role, subject.clone()));
+            let found = opens(&binding(name, role, &subject));
             assert_eq!(found.is_some(), told, "{name} {role} {subject}");
         }
     }

@@ -1,0 +1,182 @@
+//! `namespace`, `doctor` and SIGHUP against everything that `up` starts.
+//!
+//! The last is ignored, since it needs a control plane: `$K3S_BIN` or `$K3S_DAAS_CONTROL_PLANE`.
+
+use std::io::Read;
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+use crate::program::{Program, eventually};
+
+const OWNER: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
+
+#[test]
+fn who_names_no_kubeconfig_that_works_is_told_what_to_give() {
+    let program = Program::new();
+    for arguments in [
+        vec!["list"],
+        vec!["add", "--owner", OWNER],
+        vec!["release", "seal-0101010101010101", "--yes"],
+    ] {
+        let all = [&["namespace"], &arguments[..], &["--kubeconfig", "none"]].concat();
+        let answer = program.run(&all);
+        assert_eq!(answer.code, 2, "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains("next step: give --kubeconfig"),
+            "{}",
+            answer.stderr
+        );
+    }
+    let answer = program.run(&["namespace", "add", "--owner", "nobody"]);
+    assert_eq!(answer.code, 2);
+}
+
+/// `up`, killed at the end.
+struct Up(Child);
+
+impl Up {
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let status = Command::new("kill").args([name, &pid]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // In order, so that the control plane ends too; it also ends when its input closes.
+        self.signal("-TERM");
+        let _ = self.0.wait();
+    }
+}
+
+fn state(all: &Value, name: &str) -> Option<String> {
+    let found = all.as_array()?.iter().find(|one| one["name"] == name)?;
+    Some(found["state"].as_str()?.to_owned())
+}
+
+#[test]
+#[ignore = "needs a control plane"]
+fn an_operator_adds_and_releases_and_a_tenant_lists() {
+    let mut program = Program::new();
+    for name in ["K3S_BIN", "K3S_DAAS_CONTROL_PLANE"] {
+        if let Ok(value) = std::env::var(name) {
+            program.env.push((name.to_owned(), value));
+        }
+    }
+    let configure = |text: &str| std::fs::write(program.path("config.yaml"), text).unwrap();
+    configure("elevated_owners: any\n");
+    let mut command = program.command(&[
+        "up",
+        "--config",
+        "config.yaml",
+        "--state-dir",
+        "s",
+        "--api-port",
+        "0",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--devnet-listen",
+        "127.0.0.1:0",
+        "--faucet-listen",
+        "127.0.0.1:0",
+        "-o",
+        "json",
+    ]);
+    let log = std::fs::File::create(program.path("log")).unwrap();
+    let mut child = command.stderr(log).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let up = Up(child);
+    let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+    let summary: Value = loop {
+        let read = stdout.read(&mut piece).unwrap();
+        let said = std::fs::read_to_string(program.path("log")).unwrap();
+        assert!(read > 0, "up ended: {said}");
+        text.extend_from_slice(&piece[..read]);
+        if let Ok(summary) = serde_json::from_slice(&text) {
+            break summary;
+        }
+    };
+    let admin = summary["admin_kubeconfig"].as_str().unwrap();
+    let tenants = summary["tenants"].as_array().unwrap();
+    let of = |tier: &str| tenants.iter().find(|one| one["tier"] == tier).unwrap();
+    let developer = of("developer")["kubeconfig"].as_str().unwrap();
+    let home = of("developer")["namespace"].as_str().unwrap();
+    let run = |arguments: &[&str], kubeconfig: &str| {
+        let access = ["--kubeconfig", kubeconfig, "-o", "json"];
+        program.run(&[&["namespace"], arguments, &access].concat())
+    };
+
+    // With a tenant's own kubeconfig: its first request makes its namespace.
+    eventually("the namespace is there", || {
+        state(&run(&["list"], developer).ok().json(), home).as_deref() == Some("active")
+    });
+    let all = run(&["list"], admin).ok().json();
+    let mine = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == home);
+    let owner = mine.unwrap()["owner"].as_str().unwrap().to_owned();
+
+    let added = run(&["add", "--owner", &owner, "--suffix", "more"], admin).ok();
+    let name = added.json()["name"].as_str().unwrap().to_owned();
+    assert_eq!(name, format!("{home}-more"));
+    assert_eq!(
+        run(&["add", "--owner", &owner, "--suffix", "No"], admin).code,
+        2
+    );
+    assert_eq!(
+        run(&["add", "--owner", &owner, "--suffix", "b"], developer).code,
+        1
+    );
+
+    assert_eq!(run(&["release", &name, "--yes"], admin).code, 3, "in use");
+    assert_eq!(
+        run(&["release", &name, "--force"], admin).code,
+        2,
+        "not confirmed"
+    );
+    assert_eq!(
+        run(&["release", "kube-system", "--yes", "--force"], admin).code,
+        1
+    );
+    assert_eq!(
+        state(&run(&["list"], admin).ok().json(), &name).unwrap(),
+        "active"
+    );
+    run(&["release", &name, "--yes", "--force"], admin).ok();
+    eventually("it is gone", || {
+        state(&run(&["list"], admin).ok().json(), &name).is_none_or(|now| now == "terminating")
+    });
+
+    let doctor = program.run(&["doctor", "--kubeconfig", admin, "-o", "json"]);
+    for name in ["guards", "identity", "cluster-wide bindings"] {
+        let report = doctor.json();
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name).unwrap();
+        assert_eq!(check["state"], "ok", "{check}");
+    }
+
+    // A hangup: who was super is a developer now.
+    let above = of("super")["kubeconfig"].as_str().unwrap();
+    let may = |kubeconfig: &str| {
+        let asked = [
+            "--kubeconfig",
+            kubeconfig,
+            "get",
+            "secrets",
+            "-n",
+            "kube-system",
+        ];
+        let answer = Command::new("kubectl").args(asked).output().unwrap();
+        answer.status.success()
+    };
+    eventually("super reads everything", || may(above));
+    configure("elevated_owners: none\n");
+    up.signal("-HUP");
+    eventually("nobody is elevated", || !may(above));
+}
