@@ -1,8 +1,8 @@
-//! Reading a Namespace's marks and a ClusterRoleBinding's subjects.
+//! Reading a Namespace's marks and a binding's subjects.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use seal::Tier;
 use seal::access::Ownership;
@@ -10,6 +10,10 @@ use seal::identity::{
     self, ANNOTATION_OWNER, LABEL_STATE, LABEL_TIER, NAMESPACE_PREFIX,
     SERVICE_ACCOUNTS_GROUP_PREFIX, STATE_ACTIVE,
 };
+
+/// The namespace whose own RoleBindings protect others' namespaces: there are the control
+/// plane's Secrets and service accounts.
+pub(super) const SYSTEM_NAMESPACE: &str = "kube-system";
 
 /// What a Namespace's marks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,12 +87,22 @@ fn fits(name: &str, owner: &seal::Address) -> bool {
 /// whoever can run a pod there can act as that account. Its marks stay, and with the end
 /// of the binding the owner has it back.
 pub(super) fn bound_namespaces(binding: &ClusterRoleBinding) -> Vec<Box<str>> {
-    let mut namespaces: Vec<Box<str>> = binding
-        .subjects
-        .iter()
+    namespaces_of(binding.subjects.as_deref(), None)
+}
+
+/// The namespaces whose service accounts this RoleBinding of [`SYSTEM_NAMESPACE`] binds
+/// there, each once: who can act as one of them reaches into the heart of the cluster.
+pub(super) fn bound_in_system(binding: &RoleBinding) -> Vec<Box<str>> {
+    // Without a namespace of its own, a subject is of the binding's.
+    namespaces_of(binding.subjects.as_deref(), Some(SYSTEM_NAMESPACE))
+}
+
+fn namespaces_of(subjects: Option<&[Subject]>, own: Option<&str>) -> Vec<Box<str>> {
+    let mut namespaces: Vec<Box<str>> = subjects
+        .into_iter()
         .flatten()
         .filter_map(|subject| match subject.kind.as_str() {
-            "ServiceAccount" => subject.namespace.as_deref(),
+            "ServiceAccount" => subject.namespace.as_deref().or(own),
             "Group" => subject.name.strip_prefix(SERVICE_ACCOUNTS_GROUP_PREFIX),
             "User" => subject
                 .name
@@ -105,8 +119,6 @@ pub(super) fn bound_namespaces(binding: &ClusterRoleBinding) -> Vec<Box<str>> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::rbac::v1::Subject;
-
     use super::*;
 
     const OWNER: &str = "0x29dfbf688abce7ab43bb8e70cae158ae961196e721440f515482f8ba1684390f";
@@ -197,5 +209,21 @@ mod tests {
         };
         let expected: Vec<Box<str>> = vec!["a".into(), "b".into(), "c".into()];
         assert_eq!(bound_namespaces(&binding), expected);
+    }
+
+    #[test]
+    fn a_role_binding_of_kube_system_names_namespaces_as_a_cluster_wide_one_does() {
+        let subject = |namespace: Option<&str>| Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: "agent".to_owned(),
+            namespace: namespace.map(str::to_owned),
+            ..Subject::default()
+        };
+        let binding = RoleBinding {
+            subjects: Some(vec![subject(Some("tools")), subject(None)]),
+            ..RoleBinding::default()
+        };
+        let expected: Vec<Box<str>> = vec!["kube-system".into(), "tools".into()];
+        assert_eq!(bound_in_system(&binding), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The watch on Namespaces and ClusterRoleBindings.
+//! The watch on Namespaces, ClusterRoleBindings and the RoleBindings of `kube-system`.
 //!
 //! Shape:  of each Namespace its name, its owner and its tier are kept, of each binding the
 //!         namespaces of its service accounts: some tens of bytes each.
@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use seal::access::{Bound, NamespaceView, Ownership};
@@ -27,10 +27,10 @@ use tokio::time::Instant;
 
 use super::NamespaceOwners;
 use super::follow::{LONGEST_SILENCE, Told, follow};
-use super::marks::{Marks, bound_namespaces};
+use super::marks::{Marks, SYSTEM_NAMESPACE, bound_in_system, bound_namespaces};
 
 /// What is known counts for this long after the API server was last heard of, on each of
-/// the two watches: longer than a watch that is well is ever silent, and no longer than an
+/// the three watches: longer than a watch that is well is ever silent, and no longer than an
 /// operator who takes something away may be expected to wait.
 const MAX_AGE: Duration = Duration::from_mins(1);
 const _: () = assert!(LONGEST_SILENCE.as_secs() < MAX_AGE.as_secs());
@@ -47,19 +47,35 @@ pub struct NamespaceWatch {
     heard: Heard,
 }
 
-/// When either watch was last heard of, in milliseconds.
+/// When each watch was last heard of, in milliseconds.
 #[derive(Debug, Default)]
 struct Heard {
     namespaces: AtomicU64,
     bindings: AtomicU64,
+    system: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     namespaces: Option<HashMap<Box<str>, Marks>>,
     bindings: Option<HashMap<Box<str>, Vec<Box<str>>>>,
-    /// All namespaces of `bindings`.
+    /// The same of the RoleBindings of `kube-system`.
+    system: Option<HashMap<Box<str>, Vec<Box<str>>>>,
+    /// All namespaces of `bindings` and `system`.
     bound: HashSet<Box<str>>,
+}
+
+impl State {
+    fn knows_bindings(&self) -> bool {
+        self.bindings.is_some() && self.system.is_some()
+    }
+
+    /// Bindings are few and change seldom: gathering them anew keeps no counts.
+    fn gather(&mut self) {
+        let bindings = self.bindings.iter().chain(&self.system);
+        let namespaces = bindings.flat_map(HashMap::values).flatten();
+        self.bound = namespaces.cloned().collect();
+    }
 }
 
 impl Default for NamespaceWatch {
@@ -83,7 +99,8 @@ impl NamespaceWatch {
 
     /// Follows the API server for ever; drop the future to stop.
     ///
-    /// Needs get, list and watch of `namespaces` and of `clusterrolebindings`.
+    /// Needs get, list and watch of `namespaces`, of `clusterrolebindings`, and of the
+    /// `rolebindings` of `kube-system`.
     pub async fn run(self: Arc<Self>, client: Client) {
         let namespaces = follow(
             "namespaces",
@@ -93,20 +110,26 @@ impl NamespaceWatch {
         );
         let bindings = follow(
             "clusterrolebindings",
-            Api::<ClusterRoleBinding>::all(client),
+            Api::<ClusterRoleBinding>::all(client.clone()),
             bound_namespaces,
             |at, told| self.told_of_bindings(at, told),
         );
-        tokio::join!(namespaces, bindings);
+        let system = follow(
+            "rolebindings",
+            Api::<RoleBinding>::namespaced(client, SYSTEM_NAMESPACE),
+            bound_in_system,
+            |at, told| self.told_of_system(at, told),
+        );
+        tokio::join!(namespaces, bindings, system);
     }
 
-    /// True while both lists are known in full and of late.
+    /// True while all lists are known in full and of late.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow() && self.is_fresh(Instant::now())
     }
 
-    /// Waits until both lists were read in full.
+    /// Waits until all lists were read in full.
     pub async fn wait_ready(&self) {
         // The sender lives in `self`: it can't be gone.
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
@@ -159,9 +182,15 @@ impl NamespaceWatch {
         self.hear(&self.heard.bindings, at);
         self.change(told, |state, told| {
             apply(&mut state.bindings, told);
-            // Bindings are few and change seldom: gathering them anew keeps no counts.
-            let bindings = state.bindings.iter().flat_map(HashMap::values);
-            state.bound = bindings.flatten().cloned().collect();
+            state.gather();
+        });
+    }
+
+    fn told_of_system(&self, at: Instant, told: Told<Vec<Box<str>>>) {
+        self.hear(&self.heard.system, at);
+        self.change(told, |state, told| {
+            apply(&mut state.system, told);
+            state.gather();
         });
     }
 
@@ -171,7 +200,7 @@ impl NamespaceWatch {
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut state, told);
-        let complete = state.namespaces.is_some() && state.bindings.is_some();
+        let complete = state.namespaces.is_some() && state.knows_bindings();
         drop(state);
         self.ready
             .send_if_modified(|ready| complete && !std::mem::replace(ready, true));
@@ -184,7 +213,9 @@ impl NamespaceWatch {
     fn is_fresh(&self, now: Instant) -> bool {
         let namespaces = self.heard.namespaces.load(Ordering::Relaxed);
         let bindings = self.heard.bindings.load(Ordering::Relaxed);
-        let age = self.millis(now).saturating_sub(namespaces.min(bindings));
+        let system = self.heard.system.load(Ordering::Relaxed);
+        let oldest = namespaces.min(bindings).min(system);
+        let age = self.millis(now).saturating_sub(oldest);
         Duration::from_millis(age) <= MAX_AGE
     }
 
@@ -199,10 +230,12 @@ impl NamespaceWatch {
             return NamespaceView::UNKNOWN;
         }
         let state = self.read();
-        let bound = match &state.bindings {
-            None => Bound::Unknown,
-            Some(_) if state.bound.contains(name) => Bound::Yes,
-            Some(_) => Bound::No,
+        let bound = if !state.knows_bindings() {
+            Bound::Unknown
+        } else if state.bound.contains(name) {
+            Bound::Yes
+        } else {
+            Bound::No
         };
         let marks = state.namespaces.as_ref().and_then(|known| known.get(name));
         NamespaceView {

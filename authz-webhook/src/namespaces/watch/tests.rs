@@ -40,6 +40,10 @@ fn bindings(watch: &NamespaceWatch, told: Told<Vec<Box<str>>>) {
     watch.told_of_bindings(Instant::now(), told);
 }
 
+fn system(watch: &NamespaceWatch, told: Told<Vec<Box<str>>>) {
+    watch.told_of_system(Instant::now(), told);
+}
+
 fn list<T>(all: impl IntoIterator<Item = (&'static str, T)>) -> Told<T> {
     Told::All(
         all.into_iter()
@@ -52,6 +56,7 @@ fn listed() -> NamespaceWatch {
     let watch = NamespaceWatch::new();
     namespaces(&watch, list([(HOME, owned()), ("team", unowned())]));
     bindings(&watch, list([("b1", vec!["ops".into()])]));
+    system(&watch, list([("leader", vec!["tools".into()])]));
     watch
 }
 
@@ -64,6 +69,9 @@ fn nothing_is_known_before_the_lists_are_complete() {
     assert_eq!(watch.view("team").bound, Bound::Unknown);
     assert!(!watch.is_ready());
     bindings(&watch, list([]));
+    assert_eq!(watch.view("team").bound, Bound::Unknown);
+    assert!(!watch.is_ready());
+    system(&watch, list([]));
     assert!(watch.is_ready());
     assert_eq!(watch.view(HOME).ownership, Ownership::Owned(owner()));
     assert_eq!(watch.view("team").ownership, Ownership::Unowned);
@@ -83,6 +91,9 @@ fn changes_and_deletions_count_at_once() {
     assert_eq!(watch.view("ops").bound, Bound::No);
     bindings(&watch, Told::Gone("b2".into()));
     assert_eq!(watch.view("team").bound, Bound::No);
+    assert_eq!(watch.view("tools").bound, Bound::Yes);
+    system(&watch, Told::Gone("leader".into()));
+    assert_eq!(watch.view("tools").bound, Bound::No);
 }
 
 #[test]
@@ -108,6 +119,8 @@ fn what_either_watch_has_not_confirmed_for_too_long_is_unknown() {
     watch.told_of_namespaces(late, Told::Nothing);
     assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
     watch.told_of_bindings(late, Told::Nothing);
+    assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
+    watch.told_of_system(late, Told::Nothing);
     assert_eq!(
         watch.view_at(late, HOME).ownership,
         Ownership::Owned(owner())
@@ -151,10 +164,10 @@ async fn whoever_makes_a_namespace_can_wait_for_the_watch_to_know_it() {
         .unwrap();
 }
 
-/// An API server of two lists: the first answer of each kind may be a failure; watches
+/// An API server of three lists: the first answer of each kind may be a failure; watches
 /// stay open and silent.
 fn api_server(failures: usize) -> Client {
-    let failing = Arc::new(Mutex::new(VecDeque::from(vec![(); failures * 2])));
+    let failing = Arc::new(Mutex::new(VecDeque::from(vec![(); failures * 3])));
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let failing = Arc::clone(&failing);
         async move {
@@ -165,6 +178,9 @@ fn api_server(failures: usize) -> Client {
             let fails = failing.lock().unwrap().pop_front().is_some();
             let (status, body) = if fails {
                 (500, "not json".to_owned())
+            } else if uri.contains("/rolebindings") {
+                assert!(uri.contains("/namespaces/kube-system/"), "{uri}");
+                (200, SYSTEM_BINDINGS.to_owned())
             } else if uri.contains("/namespaces") {
                 (200, namespace_list(&request))
             } else {
@@ -202,6 +218,12 @@ const BINDINGS: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1",
         "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},
         "subjects":[{"kind":"ServiceAccount","name":"x","namespace":"ops"}]}]}"#;
 
+const SYSTEM_BINDINGS: &str = r#"{"apiVersion":"rbac.authorization.k8s.io/v1",
+    "kind":"RoleBindingList","metadata":{"resourceVersion":"1"},"items":[{
+        "metadata":{"name":"b","namespace":"kube-system"},
+        "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"},
+        "subjects":[{"kind":"ServiceAccount","name":"x","namespace":"tools"}]}]}"#;
+
 #[tokio::test]
 async fn follows_an_api_server_that_fails_at_first() {
     let watch = Arc::new(NamespaceWatch::new());
@@ -212,6 +234,7 @@ async fn follows_an_api_server_that_fails_at_first() {
     assert_eq!(watch.view(HOME).ownership, Ownership::Owned(owner()));
     assert!(watch.has_home(&owner(), Tier::Developer));
     assert_eq!(watch.view("ops").bound, Bound::Yes);
+    assert_eq!(watch.view("tools").bound, Bound::Yes);
     running.abort();
 }
 
