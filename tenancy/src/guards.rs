@@ -23,7 +23,7 @@ mod status;
 mod table;
 
 pub use compose::{PROBE_PREFIX, documents};
-pub use guard::{Guard, On, Verdict};
+pub use guard::{Check, Guard, On, Verdict};
 pub use keeper::Guards;
 pub use metrics::GuardMetrics;
 pub use policies::all;

@@ -30,8 +30,9 @@ use visit::Found;
 
 /// Between two rounds while all is well.
 const REPROBE: Duration = Duration::from_secs(30);
-/// Between two rounds while not all is well: the first, and the longest after doublings. A policy
-/// that was just made is in force after at most a second.
+/// Between two rounds while not all is well: the first, which grows by itself each time, and the
+/// longest. A policy that was just made is in force after some two seconds, so nothing is gained by
+/// slowing down faster.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// After a repair the API server may go on for its refresh interval (1 s, Kubernetes 1.36
@@ -199,9 +200,9 @@ impl Memory {
     }
 
     fn retry(&mut self) -> Duration {
-        let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.attempts));
         self.attempts = self.attempts.saturating_add(1);
-        doubled.min(LONGEST_RETRY)
+        let longer = FIRST_RETRY.saturating_mul(self.attempts);
+        longer.min(LONGEST_RETRY)
     }
 }
 

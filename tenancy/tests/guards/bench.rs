@@ -1,5 +1,6 @@
 //! A control plane with the guards kept by a keeper that was there first.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use k3s_configs::launch::{ControlPlane, Search, StartOptions, find_control_plane, start};
@@ -17,7 +18,7 @@ pub(crate) struct Bench {
     pub(crate) guards: Guards,
     pub(crate) state: GuardState,
     pub(crate) registry: Registry,
-    keeper: tokio::task::JoinHandle<()>,
+    keeper: Mutex<tokio::task::JoinHandle<()>>,
     config: Config,
     _dir: tempfile::TempDir,
 }
@@ -77,7 +78,7 @@ impl Bench {
             guards,
             state,
             registry,
-            keeper,
+            keeper: Mutex::new(keeper),
             config,
             _dir: dir,
         };
@@ -209,8 +210,21 @@ impl Bench {
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert!(self.state.in_place(), "silence changed something");
         }
-        assert!(!self.keeper.is_finished());
-        self.keeper.abort();
+        let keeper = self.keeper.into_inner().unwrap();
+        assert!(!keeper.is_finished());
+        keeper.abort();
+    }
+
+    /// Stops the keeper; the guards stay as they are.
+    pub(crate) fn pause(&self) {
+        self.keeper.lock().unwrap().abort();
+        self.state.set(false);
+    }
+
+    /// Starts a keeper again.
+    pub(crate) fn resume(&self) {
+        let (guards, client) = (self.guards.clone(), self.admin.clone());
+        *self.keeper.lock().unwrap() = tokio::spawn(async move { guards.run(client).await });
     }
 }
 

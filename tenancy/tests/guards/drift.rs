@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tenancy::guards::{GuardSettings, Standing};
 
 use super::bench::{Bench, settings};
+use super::cases::egress::{NAMELESS, policy};
 use super::cases::{Row, check};
-use super::requests::{ADMIN, create};
+use super::requests::{ADMIN, Answer, DEVELOPER, create};
 
 const NOTICED: Duration = Duration::from_secs(5);
 const REPAIRED: Duration = Duration::from_secs(20);
@@ -96,6 +97,66 @@ pub(crate) async fn run(bench: &Bench) {
 
     settings_change(bench).await;
     a_restart_is_quick(bench).await;
+    without_mending(bench).await;
+    from_nothing(bench).await;
+}
+
+/// Where the API server mends nothing, an open rule is refused.
+async fn without_mending(bench: &Bench) {
+    bench.pause();
+    let bindings: Api<MutatingAdmissionPolicyBinding> = Api::all(bench.admin.clone());
+    let name = "k3s-daas-open-egress";
+    bindings
+        .delete(name, &DeleteParams::default())
+        .await
+        .unwrap();
+    let path = "/apis/networking.k8s.io/v1/namespaces/seal-1111111111111111/networkpolicies";
+    let client = bench.acting_as(DEVELOPER.user, DEVELOPER.groups);
+    let started = Instant::now();
+    let message = loop {
+        match create(path, policy(&json!([{}]))).send(&client).await {
+            Answer::No { message, .. } => break message,
+            Answer::Yes(_) => assert!(started.elapsed() < NOTICED * 2),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        message.contains("'k3s-daas-egress'") && message.ends_with(NAMELESS),
+        "{message}"
+    );
+    bench.resume();
+    bench.in_place_within(REPAIRED).await;
+}
+
+/// How long a first installation takes.
+async fn from_nothing(bench: &Bench) {
+    bench.pause();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(bench.admin.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(bench.admin.clone());
+    let (all, params) = (ListParams::default(), DeleteParams::default());
+    bindings.delete_collection(&params, &all).await.unwrap();
+    policies.delete_collection(&params, &all).await.unwrap();
+    // The API server has forgotten them.
+    let host_path = || {
+        let body = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"},
+            "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+                "hostPath": {"path": "/"}}});
+        Row(
+            ADMIN,
+            "a host path",
+            create("/api/v1/persistentvolumes", body),
+            None,
+        )
+    };
+    let started = Instant::now();
+    while check(bench, host_path()).await.is_some() {
+        assert!(started.elapsed() < NOTICED * 2);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bench.resume();
+    let took = bench.in_place_within(REPAIRED).await;
+    eprintln!("installed and proven after {took:?}");
+    assert!(check(bench, host_path()).await.is_some());
 }
 
 /// Away at once, back when the repaired guard was seen in force.
