@@ -29,7 +29,7 @@ pub(super) async fn follow<D>(shared: &Shared<D>, client: kube::Client) {
         .default_backoff()
         .modify(strip)
         .reflect(node_writer)
-        .map(|event| event.err());
+        .map(Result::err);
     let of_the_server = watcher::Config::default().labels("kubernetes.io/service-name=kubernetes");
     let slice_changes = watcher(
         Api::<EndpointSlice>::namespaced(client, "default"),
@@ -38,7 +38,7 @@ pub(super) async fn follow<D>(shared: &Shared<D>, client: kube::Client) {
     .default_backoff()
     .modify(|slice| slice.metadata.managed_fields = None)
     .reflect(slice_writer)
-    .map(|event| event.err());
+    .map(Result::err);
     let mut changes = stream::select(node_changes.boxed(), slice_changes.boxed());
     let (mut nodes_known, mut slices_known) = (false, false);
     while let Some(error) = changes.next().await {

@@ -6,7 +6,7 @@
 //! Errors: a look that failed is repeated after 1 s, 2 s, ... up to a minute, one namespace apart
 //!         from the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Pauses after failures double from here,
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// up to here.
-const LAST_PAUSE: Duration = Duration::from_secs(60);
+const LAST_PAUSE: Duration = Duration::from_mins(1);
 /// How often the namespaces are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// Owners whose raised stake makes a namespace, at once; more wait for their next review.
@@ -57,7 +57,7 @@ struct Context<D> {
     identity: String,
     owned: Owned,
     failures: Mutex<HashMap<String, u32>>,
-    reported: Mutex<HashMap<String, ()>>,
+    reported: Mutex<HashSet<String>>,
 }
 
 /// Keeps them until it is dropped.
@@ -158,6 +158,10 @@ async fn look_at<D: TenantDirectory>(
     look.at(&namespace.metadata).await
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the controller passes them so"
+)]
 fn after_failure<D>(namespace: Arc<Meta>, error: &HomeError, context: Arc<Context<D>>) -> Action {
     let name = namespace.name_any();
     let failures = {
@@ -195,7 +199,7 @@ fn spread(name: &str, after: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     let part = u32::try_from(hasher.finish() % 1_000).unwrap_or(0);
-    after - after / 5 * part / 1_000
+    after.saturating_sub(after / 5 * part / 1_000)
 }
 
 impl<D> Context<D> {
@@ -207,7 +211,7 @@ impl<D> Context<D> {
     /// Once a name; the metric counts the same.
     fn report(&self, name: &str) {
         let mut all = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST_REPORTED || all.insert(name.to_owned(), ()).is_some() {
+        if all.len() >= MOST_REPORTED || !all.insert(name.to_owned()) {
             return;
         }
         self.tenants.shared.metrics.foreign();
@@ -257,7 +261,11 @@ fn told(news: watch::Receiver<u64>) -> BoxStream<'static, ()> {
 
 /// Counts the namespaces now and then.
 async fn count<D>(tenants: &Tenants<D>, store: &Store<Meta>) {
+    // The first list takes a moment.
+    let mut pause = Duration::from_secs(1);
     loop {
+        tokio::time::sleep(pause).await;
+        pause = COUNT_EVERY;
         let mut census = Census::default();
         for namespace in store.state() {
             let meta = &namespace.metadata;
@@ -276,7 +284,6 @@ async fn count<D>(tenants: &Tenants<D>, store: &Store<Meta>) {
             *count = count.saturating_add(1);
         }
         tenants.shared.metrics.census(census);
-        tokio::time::sleep(COUNT_EVERY).await;
     }
 }
 
@@ -305,9 +312,8 @@ async fn make_raised<D: TenantDirectory>(
         };
         let (tenants, client) = (tenants.clone(), client.clone());
         making.spawn(async move {
-            if let Err(error) = tenants
-                .ensure_home(&client, &change.record.owner, tier)
-                .await
+            if let Err(error) =
+                Box::pin(tenants.ensure_home(&client, &change.record.owner, tier)).await
             {
                 tracing::warn!(
                     seal = %change.record.seal_id,

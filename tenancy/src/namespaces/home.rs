@@ -105,7 +105,7 @@ async fn apply_all(
     metrics: &TenantMetrics,
 ) -> Result<(), HomeError> {
     let objects = home.objects;
-    let (_, _, _, _, ()) = try_join5(
+    let all = try_join5(
         apply(client, home.name, &objects.quota, Thing::Quota, metrics),
         apply(
             client,
@@ -117,8 +117,8 @@ async fn apply_all(
         apply(client, home.name, &objects.limits, Thing::Limits, metrics),
         apply(client, home.name, &objects.policy, Thing::Policy, metrics),
         apply(client, home.name, &objects.binding, Thing::Binding, metrics),
-    )
-    .await?;
+    );
+    Box::pin(all).await?;
     Ok(())
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Times {
 }
 
 /// The deadlines of a namespace that has ended.
+#[allow(clippy::struct_field_names, reason = "each is the time of something")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadlines {
     pub(super) ended_at: UnixMillis,

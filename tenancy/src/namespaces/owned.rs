@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use futures::future::try_join5;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
@@ -168,18 +169,19 @@ impl Keeper<'_> {
     /// Makes what is there what should be there. Writes nothing where it is.
     pub(super) async fn keep(&self, namespace: &str, wanted: &Objects) -> Result<(), HomeError> {
         let owned = self.owned;
-        futures::try_join!(
+        let all = try_join5(
             self.one(&owned.quotas, namespace, &wanted.quota, Thing::Quota),
             self.one(
                 &owned.quotas,
                 namespace,
                 &wanted.no_system_pods,
-                Thing::Quota
+                Thing::Quota,
             ),
             self.one(&owned.limits, namespace, &wanted.limits, Thing::Limits),
             self.one(&owned.policies, namespace, &wanted.policy, Thing::Policy),
             self.one(&owned.bindings, namespace, &wanted.binding, Thing::Binding),
-        )?;
+        );
+        Box::pin(all).await?;
         Ok(())
     }
 
@@ -213,8 +215,9 @@ impl Keeper<'_> {
         let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let mut replacement = wanted.clone();
         let meta = replacement.meta_mut();
-        meta.resource_version = there.meta().resource_version.clone();
-        meta.uid = there.meta().uid.clone();
+        meta.resource_version
+            .clone_from(&there.meta().resource_version);
+        meta.uid.clone_from(&there.meta().uid);
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()

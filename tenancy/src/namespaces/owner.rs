@@ -54,13 +54,10 @@ pub(super) async fn gather<D: SealDirectory>(
     let (now, thresholds) = (directory.now(), directory.thresholds());
     let mut usable: Option<Usable> = None;
     for record in records {
-        let record = match record {
-            Ok(Some(record)) => record,
-            // The owner's list names it, so the chain has it: a read that lags behind.
-            Ok(None) | Err(_) => {
-                complete = false;
-                continue;
-            }
+        // The owner's list names it, so the chain has it: absent is a read that lags behind.
+        let Ok(Some(record)) = record else {
+            complete = false;
+            continue;
         };
         // A list that names another owner's seal gives this owner nothing.
         if record.owner != *owner {

@@ -3,7 +3,7 @@
 //! Shape:  the configured ranges, and the addresses of nodes and of the API server that no range
 //!         covers, as single addresses. Sorted and merged, so that the same set is the same text.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -28,9 +28,9 @@ pub(super) fn closed(configured: &[IpNet], found: &[IpAddr]) -> Closed {
     for range in configured {
         match range.trunc() {
             IpNet::V4(range) => v4.push(range),
-            IpNet::V6(range) => match mapped(range) {
+            IpNet::V6(range) => match range.network().to_ipv4_mapped() {
                 None => v6.push(range),
-                Some(range) => v4.extend(range),
+                Some(address) => v4.extend(mapped(address, range)),
             },
         }
     }
@@ -60,13 +60,11 @@ pub(super) fn closed(configured: &[IpNet], found: &[IpAddr]) -> Closed {
 
 /// An IPv4 range in IPv6 clothes, which no network policy takes and no packet wears: the range
 /// that is meant, or nothing where it is all of them.
-fn mapped(range: Ipv6Net) -> Option<Option<Ipv4Net>> {
-    let address = range.network().to_ipv4_mapped()?;
-    let prefix = range
-        .prefix_len()
-        .checked_sub(96)
-        .filter(|prefix| *prefix > 0);
-    Some(prefix.and_then(|prefix| Ipv4Net::new(address, prefix).ok()))
+fn mapped(address: Ipv4Addr, range: Ipv6Net) -> Option<Ipv4Net> {
+    let prefix = range.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(address, prefix)
+        .ok()
+        .filter(|range| range.prefix_len() > 0)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl<D: TenantDirectory> Tenants<D> {
         };
         // Never closed.
         let _place = self.shared.making.acquire().await;
-        home::ensure(client, &home, &self.shared.metrics).await?;
+        Box::pin(home::ensure(client, &home, &self.shared.metrics)).await?;
         Ok(name)
     }
 

@@ -54,6 +54,12 @@ impl Bench {
     /// `None` where this machine has no control plane.
     pub(crate) async fn start() -> Option<Self> {
         let binary = find_control_plane(&Search::from_environment()).ok()?;
+        // `RUST_LOG=tenancy=debug` shows what the controller does.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
         let dir = tempfile::tempdir().unwrap();
         let options = StartOptions {
             durable: false,

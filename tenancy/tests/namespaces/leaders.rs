@@ -54,32 +54,26 @@ pub(crate) async fn nothing_is_written_when_nothing_changes(bench: &Bench) {
     .await;
     // Whatever is under way ends: only namespaces in a lasting state are left.
     let quiet = Duration::from_secs(3);
-    let mut quiet_since = (bench.tenants.writes(), tokio::time::Instant::now());
     until("no more writes", async || {
-        quiet_for(bench, &mut quiet_since.clone(), quiet).await
+        let before = bench.tenants.writes();
+        tokio::time::sleep(quiet).await;
+        bench.tenants.writes() == before
     })
     .await;
-    quiet_since.0 = bench.tenants.writes();
+    let before = bench.tenants.writes();
     // All are looked at, twice: with the same settings, and by a controller that knows nothing yet.
     bench.tenants.replace_settings(settings());
     tokio::time::sleep(Duration::from_secs(1)).await;
     bench.restart();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bench.tenants.writes(), quiet_since.0);
-    assert!(metric(
-        &bench.registry,
-        "k3s_daas_tenancy_namespaces{state=\"foreign\"} 2"
-    ));
-}
-
-async fn quiet_for(
-    bench: &Bench,
-    since: &mut (u64, tokio::time::Instant),
-    quiet: Duration,
-) -> bool {
-    since.0 = bench.tenants.writes();
-    tokio::time::sleep(quiet).await;
-    bench.tenants.writes() == since.0
+    assert_eq!(bench.tenants.writes(), before);
+    until("the foreign ones are counted", async || {
+        metric(
+            &bench.registry,
+            "k3s_daas_tenancy_namespaces{state=\"foreign\"} 2",
+        )
+    })
+    .await;
 }
 
 pub(crate) async fn one_of_two_leads_and_the_other_follows(bench: &Bench) {

@@ -4,7 +4,7 @@ use super::*;
 
 const TIMES: Times = Times {
     grace: Duration::from_millis(100),
-    retention: Duration::from_millis(1_000),
+    retention: Duration::from_secs(1),
     warn_before: Duration::from_millis(240),
 };
 
@@ -202,7 +202,7 @@ fn it_is_looked_at_again_when_something_is_due() {
 #[test]
 fn nothing_is_deleted_before_the_grace_is_over_whatever_is_configured() {
     let times = Times {
-        grace: Duration::from_millis(1_000),
+        grace: Duration::from_secs(1),
         retention: Duration::ZERO,
         ..TIMES
     };
