@@ -257,7 +257,7 @@ mod tests {
     use crate::config::Sources;
     use crate::config::keys::{Group, ServerKeys};
 
-    fn config(keys: ServerKeys) -> ServerConfig {
+    fn config(keys: &ServerKeys) -> ServerConfig {
         keys.resolve(&Sources::default()).unwrap()
     }
 
@@ -268,12 +268,12 @@ mod tests {
 
     #[test]
     fn the_dangerous_choices_are_the_ones_to_take_care_of() {
-        let strict = config(ServerKeys {
+        let strict = config(&ServerKeys {
             elevated_owners: Some("none".into()),
             ..ServerKeys::default()
         });
         assert!(explain(&strict).iter().all(|line| line.care.is_none()));
-        let loose = config(ServerKeys {
+        let loose = config(&ServerKeys {
             elevated_owners: Some("any".into()),
             tenancy: Some("shared".into()),
             developer_api_groups: Some("example.com".into()),
@@ -292,7 +292,7 @@ mod tests {
             assert!(line(&loose, key).care.is_some(), "{key}");
         }
         assert!(
-            line(&config(ServerKeys::default()), "elevated_owners")
+            line(&config(&ServerKeys::default()), "elevated_owners")
                 .care
                 .is_some()
         );
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn says_how_long_and_how_much() {
-        let config = config(ServerKeys {
+        let config = config(&ServerKeys {
             quota_developer: Some("pods=7".into()),
             ..ServerKeys::default()
         });

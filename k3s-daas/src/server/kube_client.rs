@@ -32,6 +32,11 @@ use super::identity::{self, IdentityError, Token};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pause between two tries to renew a token that still works.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// The token is renewed this often at least, and with it the identity is looked at: rights that
+/// somebody took away are back by then.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// A token that is refused again and again is told of this often.
+const SAY_EVERY: Duration = Duration::from_mins(1);
 /// The API server is on this machine or near it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One step towards an identity may take this long: no API server holds up the process.
@@ -143,17 +148,21 @@ impl KubeClient {
     pub async fn keep(&self) {
         let mut reload = self.reload.subscribe();
         let mut session: Option<Session> = None;
+        let mut said: Option<Instant> = None;
         loop {
             let pause = match self.open(session.take()).await {
                 Ok((opened, is_new)) => {
                     self.found(&opened, is_new);
-                    let life = opened.life.mul_f64(0.8).max(RENEW_EVERY);
+                    let life = opened.life.mul_f64(0.8).clamp(RENEW_EVERY, LOOK_AGAIN);
                     let bearer = opened.bearer.clone();
                     session = Some(opened);
                     tokio::select! {
                         () = tokio::time::sleep(life) => Duration::ZERO,
                         () = bearer.refused() => {
-                            tracing::warn!("the API server refuses the server's token; asking for another");
+                            if said.is_none_or(|said| said.elapsed() > SAY_EVERY) {
+                                said = Some(Instant::now());
+                                tracing::warn!("the API server refuses the server's token; asking for another");
+                            }
                             // Refusals in a row are no reason to ask in a loop.
                             LOOK_EVERY
                         }
@@ -217,7 +226,10 @@ impl KubeClient {
         {
             session.bearer.replace(token.secret);
             session.life = token.life;
-            return Ok((session, false));
+            return match granted(&session.client).await {
+                Ok(()) => Ok((session, false)),
+                Err(error) => Err((error, Some(session))),
+            };
         }
         let bearer = Bearer::new(token.secret);
         // Nothing of the operator's credentials stays.

@@ -161,6 +161,23 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         assert_eq!(check["state"], "ok", "{check}");
     }
 
+    // Without its service account the server's token is refused; it makes itself another.
+    let account = [
+        "delete",
+        "serviceaccount",
+        "server",
+        "-n",
+        "k3s-daas-system",
+    ];
+    let access = ["--kubeconfig", admin];
+    let deleted = Command::new("kubectl").args(access).args(account).output();
+    assert!(deleted.unwrap().status.success());
+    let account = ["get", "serviceaccount", "server", "-n", "k3s-daas-system"];
+    eventually("the server has an account again", || {
+        let found = Command::new("kubectl").args(access).args(account).output();
+        found.unwrap().status.success()
+    });
+
     // A hangup: who was super is a developer now.
     let above = of("super")["kubeconfig"].as_str().unwrap();
     let may = |kubeconfig: &str| {
