@@ -39,8 +39,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// `policy_source.go`) by a state from before the repair, good or bad. A probe counts only when
 /// two of these have passed, and what its watch may lag behind.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Rounds are never closer than this, whatever happens to the objects.
+/// Rounds are never closer than this, whatever happens to the objects. Doubled with each drift up
+/// to the longest: a server of another version, which repairs what we repair, costs a round a
+/// second; whoever hopes to be noticed late gains no more.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// Drifts are forgotten after as long without one.
+const CALM: Duration = Duration::from_secs(30);
 
 /// The keeper of the guards. Clones share everything.
 #[derive(Debug, Clone)]
@@ -62,6 +67,9 @@ struct Memory {
     settled_at: Option<Instant>,
     /// Whether a round has seen all objects: from then on a repair is one of drift.
     began: bool,
+    /// Drifts since the last calm, and the last of them.
+    drifts: u32,
+    drifted_at: Option<Instant>,
     /// Rounds in a row that did not end well.
     attempts: u32,
     /// The settings of the last round.
@@ -104,7 +112,7 @@ impl Guards {
         let mut changes = changes::changes(&client);
         loop {
             let pause = self.round(&client, &mut memory).await;
-            tokio::time::sleep(SHORTEST_GAP).await;
+            tokio::time::sleep(memory.gap(Instant::now())).await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.0.changed.notified() => {}
@@ -199,6 +207,23 @@ impl Memory {
         news
     }
 
+    fn drifted(&mut self, now: Instant) {
+        self.drifts = self.drifts.saturating_add(1);
+        self.drifted_at = Some(now);
+    }
+
+    /// What passes at least before the next round.
+    fn gap(&mut self, now: Instant) -> Duration {
+        if self
+            .drifted_at
+            .is_some_and(|at| now.duration_since(at) >= CALM)
+        {
+            self.drifts = 0;
+        }
+        let factor = 2_u32.saturating_pow(self.drifts);
+        SHORTEST_GAP.saturating_mul(factor).min(LONGEST_GAP)
+    }
+
     fn retry(&mut self) -> Duration {
         self.attempts = self.attempts.saturating_add(1);
         let longer = FIRST_RETRY.saturating_mul(self.attempts);
@@ -278,6 +303,18 @@ mod tests {
             report(false, Standing::NotServed),
         ];
         assert_eq!(verdict(&reports), Some(true));
+    }
+
+    #[test]
+    fn a_quarrel_costs_a_round_a_second_and_is_forgotten() {
+        let mut memory = Memory::default();
+        let now = Instant::now();
+        assert_eq!(memory.gap(now), SHORTEST_GAP);
+        for _ in 0..100 {
+            memory.drifted(now);
+        }
+        assert_eq!(memory.gap(now), LONGEST_GAP);
+        assert_eq!(memory.gap(now + CALM), SHORTEST_GAP);
     }
 
     #[test]

@@ -84,6 +84,9 @@ impl Guards {
                     self.tell(false);
                 }
                 tell_of(name, kind, difference, memory.began);
+                if memory.began {
+                    memory.drifted(Instant::now());
+                }
                 if memory.began || live.is_some() {
                     memory.settled_at = Some(Instant::now() + SETTLE);
                 }
