@@ -14,6 +14,7 @@ ways! {
     "a volume on a node's own disk", ADMIN => node_disk;
     "a CSI volume with Secrets, a path or another's handle", ADMIN => csi_volume;
     "a volume for a claim of kube-system", ADMIN => claim_of_system;
+    "a volume of kube-system for a claim of one's own", ADMIN => volume_of_system;
     "a storage class that chooses paths or Secrets", ADMIN => class;
     "a Node's trust and other marks of the system", ADMIN => node_marks;
     "a Node's address range and provider", ADMIN => node_spec;
@@ -87,6 +88,33 @@ async fn claim_of_system(t: &Attempt<'_>) -> Tried {
     let mut volume = csi(json!({}));
     volume["spec"]["claimRef"] = json!({"namespace": "kube-system", "name": "data"});
     t.create(VOLUMES, volume, guard("k3s-daas-volumes")).await
+}
+
+/// Its data would be read by whoever claims it next.
+async fn volume_of_system(t: &Attempt<'_>) -> Tried {
+    let mut theirs = with_name(csi(json!({})), &t.name());
+    theirs["spec"]["claimRef"] = json!({"namespace": "kube-system", "name": t.name()});
+    t.works(&t.stage.operator.post(VOLUMES, &theirs).await?);
+    let one = format!("{VOLUMES}/{}", t.name());
+    let before = t.stage.operator.get(&one).await?;
+    for claim in [
+        Value::Null,
+        json!({"namespace": t.home(), "name": "mine"}),
+        json!({"uid": "00000000-0000-0000-0000-000000000000"}),
+    ] {
+        let change = json!({"spec": {"claimRef": claim}});
+        t.patch(&one, change, guard("k3s-daas-volumes")).await?;
+    }
+    t.delete(&one, guard("k3s-daas-volumes")).await?;
+    let after = t.stage.operator.get(&one).await?;
+    let claim = "/spec/claimRef/namespace";
+    t.proof(
+        after.ok() && before.field(claim) == after.field(claim),
+        "it is still that claim's",
+    );
+    t.present(&one).await?;
+    t.works(&t.stage.operator.delete(&one).await?);
+    Ok(())
 }
 
 async fn class(t: &Attempt<'_>) -> Tried {
