@@ -75,6 +75,7 @@ bench-micro: ## Criterion benchmarks of the pure parts
 	@cargo bench --locked -p authn-webhook -p authz-webhook -p sui-ledger --bench decide --bench directory
 
 bench-load: ## Side-by-side load runs
+	@cargo build --release --locked -p k3s-daas --bin k3s-daas
 	@cargo run --release --locked -p k3s-daas-tests --bin bench
 
 fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz

@@ -9,3 +9,4 @@ pub mod reviews;
 pub mod slash;
 pub mod slash_kubectl;
 pub mod synthetic;
+pub mod tenants;

@@ -253,7 +253,7 @@ impl Scene {
     /// that was slashed a moment ago, whom it still knows.
     async fn knocks(&mut self) -> anyhow::Result<Vec<Knock>> {
         self.turn += 1;
-        if self.turn % TURNS == 0 {
+        if self.turn.is_multiple_of(TURNS) {
             self.holders = holders(&self.cluster).await?;
             self.slashed = self.cluster.wallet().await?;
         }

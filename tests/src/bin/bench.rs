@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use k3s_daas_tests::bench::load::{Pressure, Sample, Target, push};
 use k3s_daas_tests::bench::report::Report;
 use k3s_daas_tests::bench::synthetic::{SyntheticChain, token};
-use k3s_daas_tests::bench::{bare, chain_follow, ours, reviews, slash, slash_kubectl};
+use k3s_daas_tests::bench::{bare, chain_follow, ours, reviews, slash, slash_kubectl, tenants};
 use tokio::io::AsyncBufReadExt as _;
 use webhook_server::pki::DevPki;
 
@@ -55,6 +55,9 @@ async fn measure(only: &[String]) -> anyhow::Result<()> {
     }
     if wanted("slash-kubectl") {
         slash_kubectl::measure(&mut report).await?;
+    }
+    if wanted("tenants") {
+        tenants::measure(&mut report).await?;
     }
     if wanted("busy-chain") {
         chain_follow::measure(&mut report).await?;
