@@ -30,6 +30,9 @@ const NEXT_PASS: Duration = Duration::from_secs(2);
 /// From then on pods of Jobs are not waited for any longer.
 const LATE_AFTER: u64 = 60_000;
 
+/// Whoever made a namespace completes it; only what is older was left unfinished.
+const BEING_MADE: Duration = Duration::from_millis(1_500);
+
 /// What came of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looked {
@@ -61,6 +64,9 @@ impl<D: TenantDirectory> Look<'_, D> {
             return Ok(Looked::Gone);
         }
         let name = meta.name.as_deref().unwrap_or_default();
+        if is_being_made(meta, self.shared.directory.now()) {
+            return Ok(Looked::Again(BEING_MADE));
+        }
         let settings = self.shared.settings.load_full();
         let times = Times {
             grace: settings.grace,
@@ -224,5 +230,39 @@ impl<D: TenantDirectory> Look<'_, D> {
         within("mark a namespace", namespaces.patch(name, &params, &patch)).await?;
         self.shared.metrics.wrote(Thing::Namespace);
         Ok(())
+    }
+}
+
+/// Without a state, and made a moment ago. A time of making that is yet to come counts for nothing.
+fn is_being_made(meta: &ObjectMeta, now: UnixMillis) -> bool {
+    let made = meta.creation_timestamp.as_ref();
+    let made = made.and_then(|made| u64::try_from(made.0.as_millisecond()).ok());
+    let age = made.and_then(|made| now.0.checked_sub(made));
+    marks::read(meta).state.is_none()
+        && age.is_some_and(|age| Duration::from_millis(age) < BEING_MADE)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use seal::Address;
+
+    use super::*;
+    use crate::namespaces::objects;
+
+    #[test]
+    fn a_namespace_is_left_to_its_maker_for_a_moment_and_no_longer() {
+        let owner = Address::from_bytes([1; 32]);
+        let mut meta = objects::namespace("seal-0101010101010101", &owner).metadata;
+        let at = |meta: &ObjectMeta, now| is_being_made(meta, UnixMillis(now));
+        assert!(!at(&meta, 0), "nobody knows when it was made");
+        meta.creation_timestamp = Some(Time(Timestamp::from_second(10).unwrap()));
+        assert!(at(&meta, 10_000) && at(&meta, 11_499));
+        assert!(!at(&meta, 11_500));
+        assert!(!at(&meta, 9_999), "made in the future");
+        let state = ("k3s-daas.io/state".to_owned(), "active".to_owned());
+        meta.labels.as_mut().unwrap().extend([state]);
+        assert!(!at(&meta, 10_000));
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::chain::Chain;
 
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
-pub(crate) const RETENTION: Duration = Duration::from_secs(14);
+pub(crate) const RETENTION: Duration = Duration::from_secs(10);
 /// How long a test waits for what has to happen soon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     pub(crate) chain: Arc<Chain>,
     pub(crate) tenants: Tenants<Chain>,
     pub(crate) registry: Registry,
-    running: Mutex<JoinHandle<()>>,
+    running: Mutex<Option<JoinHandle<()>>>,
     _dir: tempfile::TempDir,
 }
 
@@ -78,7 +78,7 @@ impl Bench {
         let mut registry = Registry::default();
         let metrics = TenantMetrics::register(&mut registry);
         let tenants = Tenants::new(Arc::clone(&chain), settings(), metrics);
-        let running = Mutex::new(spawn(&tenants, &client, "one"));
+        let running = Mutex::new(Some(spawn(&tenants, &client, "one")));
         let bench = Self {
             plane,
             client,
@@ -96,17 +96,22 @@ impl Bench {
     }
 
     /// Kills the controller and starts another one.
-    pub(crate) fn restart(&self) {
-        self.kill();
-        *self.running.lock().unwrap() = spawn(&self.tenants, &self.client, "one");
+    pub(crate) async fn restart(&self) {
+        self.kill().await;
+        *self.running.lock().unwrap() = Some(spawn(&self.tenants, &self.client, "one"));
     }
 
-    pub(crate) fn kill(&self) {
-        self.running.lock().unwrap().abort();
+    /// Kills the controller. The metrics are shared with the next one, so its end is awaited.
+    pub(crate) async fn kill(&self) {
+        let running = self.running.lock().unwrap().take();
+        if let Some(running) = running {
+            running.abort();
+            let _ = running.await;
+        }
     }
 
     pub(crate) async fn stop(self) {
-        self.kill();
+        self.kill().await;
         self.plane.stop().await;
     }
 

@@ -21,7 +21,7 @@ pub(crate) async fn a_life_under_kills(bench: &Bench) {
     let killer = async {
         for pause in (0..).map(|kill: u64| 300 + kill * 271 % 900) {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            bench.restart();
+            bench.restart().await;
         }
     };
     let life = async {
@@ -38,7 +38,7 @@ pub(crate) async fn a_life_under_kills(bench: &Bench) {
         () = life => {}
         () = killer => {}
     }
-    bench.restart();
+    bench.restart().await;
 }
 
 fn metric(registry: &Registry, line: &str) -> bool {
@@ -64,7 +64,7 @@ pub(crate) async fn nothing_is_written_when_nothing_changes(bench: &Bench) {
     // All are looked at, twice: with the same settings, and by a controller that knows nothing yet.
     bench.tenants.replace_settings(settings());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    bench.restart();
+    bench.restart().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(bench.tenants.writes(), before);
     until("the foreign ones are counted", async || {
@@ -86,7 +86,7 @@ pub(crate) async fn one_of_two_leads_and_the_other_follows(bench: &Bench) {
     assert!(metric(&registry, "k3s_daas_tenancy_leader 0"));
     assert_eq!(second.writes(), 0);
 
-    bench.kill();
+    bench.kill().await;
     until("the first no longer leads", async || {
         metric(&bench.registry, "k3s_daas_tenancy_leader 0")
     })
