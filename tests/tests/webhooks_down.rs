@@ -591,7 +591,9 @@ async fn sealed_node(cluster: &Cluster) -> anyhow::Result<()> {
         "stringData": {"key": "value"},
     });
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "on-a-node"},
+        "apiVersion": "v1", "kind": "Pod",
+        // Pods of machines that are not there are collected after 40 s; this one stays.
+        "metadata": {"name": "on-a-node", "finalizers": ["example.org/kept"]},
         "spec": {
             "nodeName": NODE,
             "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
