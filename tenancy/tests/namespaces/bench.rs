@@ -19,7 +19,7 @@ use crate::chain::Chain;
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 pub(crate) const RETENTION: Duration = Duration::from_secs(10);
 /// How long a test waits for what has to happen soon.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Bench {
     pub(crate) plane: ControlPlane,
