@@ -1,4 +1,4 @@
-//! The API server's arguments, in the form in which K3s takes them.
+//! Arguments of the API server and of the controller manager, in the form in which K3s takes them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub enum Operation {
     Append,
 }
 
-/// One argument of the API server.
+/// One argument of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
     /// Its name, without dashes.
@@ -29,7 +29,7 @@ pub struct Argument {
 }
 
 impl Argument {
-    /// As an item of K3s's `kube-apiserver-arg`.
+    /// As an item of K3s's `kube-apiserver-arg` or `kube-controller-manager-arg`.
     pub fn item(&self) -> String {
         let operator = match self.operation {
             Operation::Replace => "=",
@@ -165,6 +165,30 @@ pub(crate) fn arguments(settings: &Settings) -> Vec<Argument> {
         ));
     }
     arguments
+}
+
+/// The controller manager's arguments, likewise as items.
+///
+/// By default each of its controllers makes 20 requests a second. Every tenant's namespace needs
+/// about six of them (a service account, a CA bundle, the state of two quotas), and until a quota
+/// has a state, what it counts is refused: the last of 200 tenants who come at once waits
+/// for many seconds.
+pub fn kube_controller_manager_args() -> Vec<String> {
+    controller_manager_arguments()
+        .iter()
+        .map(Argument::item)
+        .collect()
+}
+
+pub(crate) fn controller_manager_arguments() -> [Argument; 2] {
+    let why =
+        "many tenants who come at once don't wait in line for their service accounts and quotas";
+    [("kube-api-qps", "200"), ("kube-api-burst", "400")].map(|(name, value)| Argument {
+        name,
+        operation: Operation::Replace,
+        value: value.to_owned(),
+        why,
+    })
 }
 
 /// As Go's `time.ParseDuration` reads it.

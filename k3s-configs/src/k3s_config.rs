@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::arguments::arguments;
+use crate::arguments::{Argument, arguments, controller_manager_arguments};
 use crate::settings::{PackagedComponent, Profile, Settings};
 
 /// A switch or a value of K3s's own.
@@ -71,10 +71,9 @@ pub(crate) fn render(settings: &Settings) -> String {
          kube-apiserver-arg+:\n",
         settings.profile.label()
     );
-    for argument in arguments(settings) {
-        line(&mut text, &format!("  # {}", argument.why));
-        line(&mut text, &format!("  - {}", quoted(&argument.item())));
-    }
+    list(&mut text, &arguments(settings));
+    line(&mut text, "\nkube-controller-manager-arg+:");
+    list(&mut text, &controller_manager_arguments());
     for flag in flags(settings) {
         line(
             &mut text,
@@ -92,6 +91,18 @@ pub(crate) fn render(settings: &Settings) -> String {
         }
     }
     text
+}
+
+/// The items, each after what it is for.
+fn list(text: &mut String, arguments: &[Argument]) {
+    let mut said = "";
+    for argument in arguments {
+        if argument.why != said {
+            line(text, &format!("  # {}", argument.why));
+            said = argument.why;
+        }
+        line(text, &format!("  - {}", quoted(&argument.item())));
+    }
 }
 
 fn line(text: &mut String, line: &str) {

@@ -35,8 +35,11 @@ pub struct StartOptions {
     /// Arguments of the API server as K3s takes them (`name=value`, `name+=value`), such as
     /// [`kube_apiserver_args`](crate::kube_apiserver_args) gives.
     pub api_server_args: Vec<String>,
-    /// A rendered drop-in for K3s. Where there is one, K3s takes it *instead of*
-    /// `api_server_args`, which it holds already; the modules only know the arguments.
+    /// The controller manager's, such as
+    /// [`kube_controller_manager_args`](crate::kube_controller_manager_args) gives.
+    pub controller_manager_args: Vec<String>,
+    /// A rendered drop-in for K3s. Where there is one, K3s takes it *instead of* both lists of
+    /// arguments, which it holds already; the modules only know the arguments.
     pub k3s_config_drop_in: Option<PathBuf>,
     /// The API server's port on 127.0.0.1. `None`: the one of an earlier run, else a free one.
     pub port: Option<u16>,
@@ -55,6 +58,7 @@ impl StartOptions {
         Self {
             dir: dir.into(),
             api_server_args: Vec::new(),
+            controller_manager_args: Vec::new(),
             k3s_config_drop_in: None,
             port: None,
             durable: true,
@@ -72,6 +76,7 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
     let dir = absolute(&options.dir)?;
     make_private_dir(&dir)?;
     let ports = port::choose(&dir, options.port, binary.kind)?;
+    let arguments = Arguments::of(&options);
     let kubectl = match options.kubectl {
         Some(kubectl) => kubectl,
         None => find_kubectl(&Search::from_environment(), Some(binary))?,
@@ -82,21 +87,35 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
             binary,
             &dir,
             ports,
-            &options.api_server_args,
+            &arguments,
             options.k3s_config_drop_in.as_deref(),
         )?,
-        ControlPlaneKind::Modules => modules::plan(
-            binary,
-            &dir,
-            ports,
-            &options.api_server_args,
-            options.durable,
-        ),
+        ControlPlaneKind::Modules => {
+            modules::plan(binary, &dir, ports, &arguments, options.durable)
+        }
     };
     tracing::debug!(kind = binary.kind.label(), dir = %dir.display(), port = ports, "starting a control plane");
     let mut running = running::spawn(binary.kind, plan, kubectl)?;
     running.wait_ready(started, options.ready_within).await?;
     Ok(running)
+}
+
+/// The arguments of the components as flags, which K3s and the modules spell alike.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn of(options: &StartOptions) -> Self {
+        let flags = |component: &'static str, items: &[String]| {
+            let flag = |item: &String| format!("--{component}-arg={item}");
+            items.iter().map(flag).collect::<Vec<_>>()
+        };
+        let mut all = flags("kube-apiserver", &options.api_server_args);
+        all.extend(flags(
+            "kube-controller-manager",
+            &options.controller_manager_args,
+        ));
+        Self(all)
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, LaunchError> {

@@ -17,7 +17,7 @@ mod settings;
 mod systemd;
 mod webhook_kubeconfig;
 
-pub use arguments::{Argument, Operation, kube_apiserver_args};
+pub use arguments::{Argument, Operation, kube_apiserver_args, kube_controller_manager_args};
 pub use render::{Explained, RenderedFile, explain, render};
 pub use settings::{
     ClientCertificate, DEFAULT_AUDIENCES, PackagedComponent, Profile, RenderError, Settings,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::arguments::{File, arguments};
+use crate::arguments::{File, arguments, controller_manager_arguments};
 use crate::settings::{RenderError, Settings};
 use crate::{admission, authorization, k3s_config, systemd, webhook_kubeconfig};
 
@@ -114,6 +114,14 @@ pub fn explain(settings: &Settings) -> Result<Vec<Explained>, RenderError> {
         value: argument.value,
         why: argument.why,
     });
+    let controllers = controller_manager_arguments()
+        .into_iter()
+        .map(|argument| Explained {
+            file: file.clone(),
+            setting: format!("kube-controller-manager-arg {}", argument.name),
+            value: argument.value,
+            why: argument.why,
+        });
     let flags = k3s_config::flags(settings)
         .into_iter()
         .map(|flag| Explained {
@@ -128,5 +136,9 @@ pub fn explain(settings: &Settings) -> Result<Vec<Explained>, RenderError> {
         value: component.label().to_owned(),
         why: "its pods would run on strangers' nodes",
     });
-    Ok(arguments.chain(flags).chain(disabled).collect())
+    Ok(arguments
+        .chain(controllers)
+        .chain(flags)
+        .chain(disabled)
+        .collect())
 }

@@ -266,6 +266,7 @@ fn options(plan: &Plan, listen: std::net::SocketAddr, kubectl: &Kubectl) -> Outc
         .or_fail(Kind::Failed, "the API server's arguments can't be rendered")?;
     Ok(StartOptions {
         api_server_args: arguments,
+        controller_manager_args: k3s_configs::kube_controller_manager_args(),
         k3s_config_drop_in: drop_in,
         port: Some(plan.up.api_port).filter(|port| *port != 0),
         durable: plan.durable,

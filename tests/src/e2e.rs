@@ -335,6 +335,7 @@ fn options(rendered: &Path, pki: &DevPki, listen: SocketAddr) -> anyhow::Result<
     };
     Ok(StartOptions {
         api_server_args: k3s_configs::kube_apiserver_args(&settings)?,
+        controller_manager_args: k3s_configs::kube_controller_manager_args(),
         k3s_config_drop_in: files.into_iter().find(is_drop_in),
         ..StartOptions::new(rendered)
     })

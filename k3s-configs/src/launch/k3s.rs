@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
+use super::Arguments;
 use super::error::LaunchError;
 use super::find::Binary;
 use super::modules::flag;
@@ -52,7 +53,7 @@ pub(super) fn plan(
     binary: &Binary,
     dir: &Path,
     port: u16,
-    api_server_args: &[String],
+    arguments: &Arguments,
     drop_in: Option<&Path>,
 ) -> Result<Plan, LaunchError> {
     // A configuration of its own: never the machine's /etc/rancher/k3s/config.yaml.
@@ -110,9 +111,7 @@ pub(super) fn plan(
         .arg(format!("--lb-server-port={}", port.saturating_add(2)));
     command.args(PACKAGED.map(|component| format!("--disable={component}")));
     if drop_in.is_none() {
-        for argument in api_server_args {
-            command.arg(format!("--kube-apiserver-arg={argument}"));
-        }
+        command.args(&arguments.0);
     }
     Ok(Plan {
         command,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
+use super::Arguments;
 use super::find::Binary;
 use super::running::Plan;
 
@@ -11,7 +12,7 @@ pub(super) fn plan(
     binary: &Binary,
     dir: &Path,
     port: u16,
-    api_server_args: &[String],
+    arguments: &Arguments,
     durable: bool,
 ) -> Plan {
     let mut command = Command::new(&binary.path);
@@ -24,9 +25,7 @@ pub(super) fn plan(
     if !durable {
         command.arg("--etcd-no-fsync");
     }
-    for argument in api_server_args {
-        command.arg(format!("--kube-apiserver-arg={argument}"));
-    }
+    command.args(&arguments.0);
     Plan {
         command,
         program: binary.path.clone(),
