@@ -66,6 +66,20 @@ enum Interruption {
     Api(#[source] kube::Error),
 }
 
+/// What was logged last: an API server that is away for a night is told of once.
+#[derive(Debug, Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn is_new(&mut self, error: &str) -> bool {
+        let is_new = self.0.as_deref() != Some(error);
+        if is_new {
+            self.0 = Some(error.to_owned());
+        }
+        is_new
+    }
+}
+
 /// Tells for ever what `read` makes of the objects. `tell` is given the instant that
 /// what is told was true at, or later.
 pub(super) async fn follow<K, T>(
@@ -78,6 +92,7 @@ pub(super) async fn follow<K, T>(
 {
     let mut pause = FIRST_PAUSE;
     let mut place = None;
+    let mut trouble = Trouble::default();
     loop {
         let began = Instant::now();
         let ended = match &mut place {
@@ -93,6 +108,7 @@ pub(super) async fn follow<K, T>(
         match ended {
             Ok(true) => {
                 pause = FIRST_PAUSE;
+                trouble = Trouble::default();
                 continue;
             }
             Ok(false) => {}
@@ -101,7 +117,12 @@ pub(super) async fn follow<K, T>(
                 if matches!(interruption, Interruption::Refused(_)) {
                     place = None;
                 }
-                tracing::warn!(kind, error = %chain(&interruption), "watch interrupted");
+                let error = chain(&interruption);
+                if trouble.is_new(&error) {
+                    tracing::warn!(kind, error, "watch interrupted; it is tried again");
+                } else {
+                    tracing::debug!(kind, error, "watch interrupted");
+                }
             }
         }
         tokio::time::sleep(pause).await;

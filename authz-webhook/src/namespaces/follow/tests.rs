@@ -226,3 +226,12 @@ async fn a_list_that_is_not_answered_is_asked_for_again() {
     .await;
     assert_eq!(told, ["all a"]);
 }
+
+#[test]
+fn the_same_trouble_is_told_once() {
+    let mut trouble = Trouble::default();
+    assert!(trouble.is_new("refused"));
+    assert!(!trouble.is_new("refused"));
+    assert!(trouble.is_new("late"));
+    assert!(trouble.is_new("refused"));
+}
