@@ -25,7 +25,10 @@ pub(super) fn add_checks(health: &Health, directory: &Arc<Directory>, work: &Wor
         if watch.is_ready() {
             Ok(())
         } else {
-            Err("the API server has not told of all namespaces yet".into())
+            Err(
+                "the API server has not told of all namespaces yet, or of nothing for a minute"
+                    .into(),
+            )
         }
     });
     let guards = work.guards.clone();
