@@ -119,7 +119,7 @@ closed_reasons! {
         ProtectedExec = "protected_exec", "only the tier super may exec, attach, forward or proxy into protected namespaces";
         ProtectedToken = "protected_token", "only the tier super may make tokens in protected namespaces";
         ProtectedWrite = "protected_write", "only the tier super may change anything in protected namespaces";
-        NotYours = "not_yours", "this namespace belongs to somebody else";
+        NotYours = "not_yours", "this namespace is not yours, or is not there yet";
         BeyondTier = "beyond_tier", "the tier does not grant this in a namespace that has an owner";
         NamespaceUnclear = "namespace_unclear", "this is no namespace's name, or it is not known now whether it is protected";
     }
