@@ -90,6 +90,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
 
     let kube = KubeClient::new(config.kubeconfig.clone(), Calls::register(&mut registry));
     let watch = Arc::new(NamespaceWatch::new());
+    watch.protect(settings.authz.policy.protected.clone());
     // Nobody is above viewer until the keeper of the guards says that they are in place.
     let in_place = GuardState::default();
     let guards = Guards::new(
@@ -118,6 +119,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
             in_place,
             AuthzMetrics::register(&mut registry),
         )),
+        watch: Arc::clone(&watch),
     };
     let work = Work {
         kube,

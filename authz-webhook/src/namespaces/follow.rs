@@ -146,7 +146,7 @@ where
             .map_err(|_elapsed| Interruption::Late)?
             .map_err(failed)?;
         let objects = page.items.iter();
-        all.extend(objects.map(|object| (object.name_any().into(), read(object))));
+        all.extend(objects.map(|object| (key(object), read(object))));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
@@ -192,7 +192,7 @@ where
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => (object, false),
             Some(Ok(WatchEvent::Deleted(object))) => (object, true),
         };
-        let name = object.name_any().into();
+        let name = key(&object);
         let told = if gone {
             Told::Gone(name)
         } else {
@@ -202,6 +202,15 @@ where
         if let Some(newer) = object.resource_version() {
             *version = newer;
         }
+    }
+}
+
+/// The object's name; where it is in a namespace, after that and a slash.
+fn key<K: Resource>(object: &K) -> Box<str> {
+    let name = object.name_any();
+    match object.namespace() {
+        Some(namespace) => format!("{namespace}/{name}").into(),
+        None => name.into(),
     }
 }
 

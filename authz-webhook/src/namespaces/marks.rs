@@ -11,10 +11,6 @@ use seal::identity::{
     SERVICE_ACCOUNTS_GROUP_PREFIX, STATE_ACTIVE,
 };
 
-/// The namespace whose own RoleBindings protect others' namespaces: there are the control
-/// plane's Secrets and service accounts.
-pub(super) const SYSTEM_NAMESPACE: &str = "kube-system";
-
 /// What a Namespace's marks say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -90,11 +86,29 @@ pub(super) fn bound_namespaces(binding: &ClusterRoleBinding) -> Vec<Box<str>> {
     namespaces_of(binding.subjects.as_deref(), None)
 }
 
-/// The namespaces whose service accounts this RoleBinding of [`SYSTEM_NAMESPACE`] binds
-/// there, each once: who can act as one of them reaches into the heart of the cluster.
-pub(super) fn bound_in_system(binding: &RoleBinding) -> Vec<Box<str>> {
-    // Without a namespace of its own, a subject is of the binding's.
-    namespaces_of(binding.subjects.as_deref(), Some(SYSTEM_NAMESPACE))
+/// Whom a RoleBinding lets into its namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// The binding's namespace.
+    pub(super) place: Box<str>,
+    /// The namespaces whose service accounts it binds there, each once.
+    pub(super) namespaces: Vec<Box<str>>,
+}
+
+/// Reads a RoleBinding. One in a tenant's namespace binds nobody that counts: a tenant names
+/// whom it likes, and could have others' namespaces protected.
+pub(super) fn reach(binding: &RoleBinding) -> Reach {
+    let place = binding.metadata.namespace.as_deref().unwrap_or_default();
+    let mut namespaces = Vec::new();
+    if !place.starts_with(NAMESPACE_PREFIX) {
+        // Without a namespace of its own, a subject is of the binding's.
+        namespaces = namespaces_of(binding.subjects.as_deref(), Some(place));
+        namespaces.retain(|namespace| **namespace != *place);
+    }
+    Reach {
+        place: place.into(),
+        namespaces,
+    }
 }
 
 fn namespaces_of(subjects: Option<&[Subject]>, own: Option<&str>) -> Vec<Box<str>> {
@@ -212,18 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn a_role_binding_of_kube_system_names_namespaces_as_a_cluster_wide_one_does() {
+    fn a_role_binding_names_namespaces_as_a_cluster_wide_one_does() {
         let subject = |namespace: Option<&str>| Subject {
             kind: "ServiceAccount".to_owned(),
             name: "agent".to_owned(),
             namespace: namespace.map(str::to_owned),
             ..Subject::default()
         };
-        let binding = RoleBinding {
-            subjects: Some(vec![subject(Some("tools")), subject(None)]),
-            ..RoleBinding::default()
+        let of = |place: &str| {
+            reach(&RoleBinding {
+                metadata: ObjectMeta {
+                    namespace: Some(place.to_owned()),
+                    ..ObjectMeta::default()
+                },
+                subjects: Some(vec![subject(Some("tools")), subject(None)]),
+                ..RoleBinding::default()
+            })
         };
-        let expected: Vec<Box<str>> = vec!["kube-system".into(), "tools".into()];
-        assert_eq!(bound_in_system(&binding), expected);
+        let system = of("kube-system");
+        assert_eq!(&*system.place, "kube-system");
+        assert_eq!(system.namespaces, ["tools".into()]);
+        assert!(of("seal-29dfbf688abce7ab").namespaces.is_empty());
     }
 }

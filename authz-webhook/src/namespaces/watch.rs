@@ -1,4 +1,4 @@
-//! The watch on Namespaces, ClusterRoleBindings and the RoleBindings of `kube-system`.
+//! The watch on Namespaces, ClusterRoleBindings and RoleBindings.
 //!
 //! Shape:  of each Namespace its name, its owner and its tier are kept, of each binding the
 //!         namespaces of its service accounts: some tens of bytes each.
@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use seal::access::{Bound, NamespaceView, Ownership};
+use seal::access::{Bound, NamespaceView, Ownership, ProtectedNamespaces};
 use seal::identity::HomeName;
 use seal::{Address, Tier};
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use super::NamespaceOwners;
 use super::follow::{LONGEST_SILENCE, Told, follow};
-use super::marks::{Marks, SYSTEM_NAMESPACE, bound_in_system, bound_namespaces};
+use super::marks::{Marks, Reach, bound_namespaces, reach};
 
 /// What is known counts for this long after the API server was last heard of, on each of
 /// the three watches: longer than a watch that is well is ever silent, and no longer than an
@@ -52,29 +52,44 @@ pub struct NamespaceWatch {
 struct Heard {
     namespaces: AtomicU64,
     bindings: AtomicU64,
-    system: AtomicU64,
+    reaches: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     namespaces: Option<HashMap<Box<str>, Marks>>,
     bindings: Option<HashMap<Box<str>, Vec<Box<str>>>>,
-    /// The same of the RoleBindings of `kube-system`.
-    system: Option<HashMap<Box<str>, Vec<Box<str>>>>,
-    /// All namespaces of `bindings` and `system`.
+    /// RoleBindings of service accounts of other namespaces.
+    reaches: Option<HashMap<Box<str>, Reach>>,
+    /// What is protected whoever is bound.
+    by_name: ProtectedNamespaces,
+    /// The namespaces with an account that is bound everywhere or in a protected namespace.
     bound: HashSet<Box<str>>,
 }
 
 impl State {
     fn knows_bindings(&self) -> bool {
-        self.bindings.is_some() && self.system.is_some()
+        self.bindings.is_some() && self.reaches.is_some()
     }
 
     /// Bindings are few and change seldom: gathering them anew keeps no counts.
     fn gather(&mut self) {
-        let bindings = self.bindings.iter().chain(&self.system);
-        let namespaces = bindings.flat_map(HashMap::values).flatten();
-        self.bound = namespaces.cloned().collect();
+        let everywhere = self.bindings.iter().flat_map(HashMap::values).flatten();
+        let mut bound: HashSet<Box<str>> = everywhere.cloned().collect();
+        // Who reaches into a protected namespace can borrow the rights of whoever is bound there:
+        // so it goes on until nothing is added.
+        loop {
+            let before = bound.len();
+            for reach in self.reaches.iter().flat_map(HashMap::values) {
+                if self.by_name.contains(&reach.place) || bound.contains(&reach.place) {
+                    bound.extend(reach.namespaces.iter().cloned());
+                }
+            }
+            if bound.len() == before {
+                break;
+            }
+        }
+        self.bound = bound;
     }
 }
 
@@ -99,8 +114,7 @@ impl NamespaceWatch {
 
     /// Follows the API server for ever; drop the future to stop.
     ///
-    /// Needs get, list and watch of `namespaces`, of `clusterrolebindings`, and of the
-    /// `rolebindings` of `kube-system`.
+    /// Needs get, list and watch of `namespaces`, `clusterrolebindings` and `rolebindings`.
     pub async fn run(self: Arc<Self>, client: Client) {
         let namespaces = follow(
             "namespaces",
@@ -114,13 +128,21 @@ impl NamespaceWatch {
             bound_namespaces,
             |at, told| self.told_of_bindings(at, told),
         );
-        let system = follow(
+        let reaches = follow(
             "rolebindings",
-            Api::<RoleBinding>::namespaced(client, SYSTEM_NAMESPACE),
-            bound_in_system,
-            |at, told| self.told_of_system(at, told),
+            Api::<RoleBinding>::all(client),
+            reach,
+            |at, told| self.told_of_reaches(at, told),
         );
-        tokio::join!(namespaces, bindings, system);
+        tokio::join!(namespaces, bindings, reaches);
+    }
+
+    /// These namespaces are protected by name, besides those that always are: whom a
+    /// RoleBinding lets into one of them has a protected namespace too.
+    pub fn protect(&self, by_name: ProtectedNamespaces) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.by_name = by_name;
+        state.gather();
     }
 
     /// True while all lists are known in full and of late.
@@ -186,10 +208,19 @@ impl NamespaceWatch {
         });
     }
 
-    fn told_of_system(&self, at: Instant, told: Told<Vec<Box<str>>>) {
-        self.hear(&self.heard.system, at);
+    fn told_of_reaches(&self, at: Instant, told: Told<Reach>) {
+        self.hear(&self.heard.reaches, at);
+        // Most RoleBindings bind accounts of their own namespace: nothing to remember.
+        let told = match told {
+            Told::All(mut all) => {
+                all.retain(|_, reach| !reach.namespaces.is_empty());
+                Told::All(all)
+            }
+            Told::Is(name, reach) if reach.namespaces.is_empty() => Told::Gone(name),
+            told => told,
+        };
         self.change(told, |state, told| {
-            apply(&mut state.system, told);
+            apply(&mut state.reaches, told);
             state.gather();
         });
     }
@@ -213,8 +244,8 @@ impl NamespaceWatch {
     fn is_fresh(&self, now: Instant) -> bool {
         let namespaces = self.heard.namespaces.load(Ordering::Relaxed);
         let bindings = self.heard.bindings.load(Ordering::Relaxed);
-        let system = self.heard.system.load(Ordering::Relaxed);
-        let oldest = namespaces.min(bindings).min(system);
+        let reaches = self.heard.reaches.load(Ordering::Relaxed);
+        let oldest = namespaces.min(bindings).min(reaches);
         let age = self.millis(now).saturating_sub(oldest);
         Duration::from_millis(age) <= MAX_AGE
     }

@@ -15,6 +15,7 @@ use super::settings::Settings;
 pub(super) struct Answers {
     pub(super) authenticator: Arc<Authn<Directory, Homes>>,
     pub(super) authorizer: Arc<App<Directory, NamespaceWatch>>,
+    pub(super) watch: Arc<NamespaceWatch>,
 }
 
 impl Answers {
@@ -26,6 +27,7 @@ impl Answers {
     /// Answers by these settings from the next decision on.
     pub(super) fn replace(&self, settings: &Settings) {
         self.authenticator.replace_policy(settings.authn.clone());
+        self.watch.protect(settings.authz.policy.protected.clone());
         self.authorizer.replace_settings(settings.authz.clone());
     }
 }

@@ -27,6 +27,7 @@ ways! {
     "pods and exec in a namespace that the operator made privileged", ADMIN => privileged_namespace;
     "a token of somebody else's service account, for long", ADMIN => long_token;
     "a service account that is bound in kube-system", ADMIN => bound_in_system;
+    "a service account that is bound in default", ADMIN => bound_in_default;
     "a service account that is bound cluster-wide", ADMIN => bound_cluster_wide;
     "a HelmChart by a service account that the operator let make them", DEVELOPER => chart_by_account;
 }
@@ -387,23 +388,20 @@ fn agent_binding(t: &Attempt<'_>, namespace: &str) -> Value {
 }
 
 async fn bound_in_system(t: &Attempt<'_>) -> Tried {
-    let namespace = operators(t, json!({})).await?;
-    let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings";
-    let binding = agent_binding(t, &namespace);
-    t.works(&t.stage.operator.post(path, &binding).await?);
-    become_agent(t, &namespace).await?;
-    t.works(
-        &t.stage
-            .operator
-            .delete(&format!("{path}/{}", t.name()))
-            .await?,
-    );
-    Ok(())
+    bound_by(t, "namespaces/kube-system/rolebindings").await
+}
+
+async fn bound_in_default(t: &Attempt<'_>) -> Tried {
+    bound_by(t, "namespaces/default/rolebindings").await
 }
 
 async fn bound_cluster_wide(t: &Attempt<'_>) -> Tried {
+    bound_by(t, "clusterrolebindings").await
+}
+
+async fn bound_by(t: &Attempt<'_>, bindings: &str) -> Tried {
     let namespace = operators(t, json!({})).await?;
-    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let path = &format!("/apis/rbac.authorization.k8s.io/v1/{bindings}");
     let binding = agent_binding(t, &namespace);
     t.works(&t.stage.operator.post(path, &binding).await?);
     become_agent(t, &namespace).await?;

@@ -40,8 +40,15 @@ fn bindings(watch: &NamespaceWatch, told: Told<Vec<Box<str>>>) {
     watch.told_of_bindings(Instant::now(), told);
 }
 
-fn system(watch: &NamespaceWatch, told: Told<Vec<Box<str>>>) {
-    watch.told_of_system(Instant::now(), told);
+fn reaches(watch: &NamespaceWatch, told: Told<Reach>) {
+    watch.told_of_reaches(Instant::now(), told);
+}
+
+fn into(place: &str, from: &[&str]) -> Reach {
+    Reach {
+        place: place.into(),
+        namespaces: from.iter().map(|name| (*name).into()).collect(),
+    }
 }
 
 fn list<T>(all: impl IntoIterator<Item = (&'static str, T)>) -> Told<T> {
@@ -56,7 +63,7 @@ fn listed() -> NamespaceWatch {
     let watch = NamespaceWatch::new();
     namespaces(&watch, list([(HOME, owned()), ("team", unowned())]));
     bindings(&watch, list([("b1", vec!["ops".into()])]));
-    system(&watch, list([("leader", vec!["tools".into()])]));
+    reaches(&watch, list([("leader", into("kube-system", &["tools"]))]));
     watch
 }
 
@@ -71,7 +78,7 @@ fn nothing_is_known_before_the_lists_are_complete() {
     bindings(&watch, list([]));
     assert_eq!(watch.view("team").bound, Bound::Unknown);
     assert!(!watch.is_ready());
-    system(&watch, list([]));
+    reaches(&watch, list([]));
     assert!(watch.is_ready());
     assert_eq!(watch.view(HOME).ownership, Ownership::Owned(owner()));
     assert_eq!(watch.view("team").ownership, Ownership::Unowned);
@@ -92,8 +99,34 @@ fn changes_and_deletions_count_at_once() {
     bindings(&watch, Told::Gone("b2".into()));
     assert_eq!(watch.view("team").bound, Bound::No);
     assert_eq!(watch.view("tools").bound, Bound::Yes);
-    system(&watch, Told::Gone("leader".into()));
+    reaches(&watch, Told::Gone("leader".into()));
     assert_eq!(watch.view("tools").bound, Bound::No);
+}
+
+#[test]
+fn who_reaches_into_a_protected_namespace_has_a_protected_one() {
+    let watch = listed();
+    let bound = |name| watch.view(name).bound;
+    reaches(&watch, Told::Is("a".into(), into("default", &["agents"])));
+    reaches(&watch, Told::Is("b".into(), into("team", &["friends"])));
+    assert_eq!(bound("agents"), Bound::Yes);
+    assert_eq!(bound("friends"), Bound::No, "anybody's namespace is open");
+    // Through one that is protected because of what is bound there.
+    reaches(&watch, Told::Is("c".into(), into("ops", &["helpers"])));
+    reaches(&watch, Told::Is("d".into(), into("helpers", &["pets"])));
+    assert_eq!(bound("helpers"), Bound::Yes);
+    assert_eq!(bound("pets"), Bound::Yes);
+    // By the operator's list, from the moment it changes.
+    watch.protect(ProtectedNamespaces::new(["team"]).unwrap());
+    assert_eq!(bound("friends"), Bound::Yes);
+    watch.protect(ProtectedNamespaces::default());
+    assert_eq!(bound("friends"), Bound::No);
+    // And with the end of the binding all is open again.
+    reaches(&watch, Told::Is("a".into(), into("default", &[])));
+    bindings(&watch, Told::Gone("b1".into()));
+    for name in ["agents", "ops", "helpers", "pets"] {
+        assert_eq!(bound(name), Bound::No, "{name}");
+    }
 }
 
 #[test]
@@ -120,7 +153,7 @@ fn what_either_watch_has_not_confirmed_for_too_long_is_unknown() {
     assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
     watch.told_of_bindings(late, Told::Nothing);
     assert_eq!(watch.view_at(late, HOME), NamespaceView::UNKNOWN);
-    watch.told_of_system(late, Told::Nothing);
+    watch.told_of_reaches(late, Told::Nothing);
     assert_eq!(
         watch.view_at(late, HOME).ownership,
         Ownership::Owned(owner())
@@ -179,7 +212,6 @@ fn api_server(failures: usize) -> Client {
             let (status, body) = if fails {
                 (500, "not json".to_owned())
             } else if uri.contains("/rolebindings") {
-                assert!(uri.contains("/namespaces/kube-system/"), "{uri}");
                 (200, SYSTEM_BINDINGS.to_owned())
             } else if uri.contains("/namespaces") {
                 (200, namespace_list(&request))
