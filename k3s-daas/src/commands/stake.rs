@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use seal::{Mist, NodeName, SealToken, Tier};
+use seal::{Mist, NodeName, SealToken};
 use serde::Serialize;
 
 use super::Context;
@@ -214,10 +214,8 @@ fn for_people(staked: &Staked) -> String {
         .map(|path| path.display().to_string());
     let file = file.unwrap_or_default();
     // A viewer has no namespace of its own.
-    let namespace = match staked.view.tier {
-        Some(tier) if tier > Tier::Viewer => format!(" --namespace {}", staked.view.namespace),
-        _ => String::new(),
-    };
+    let namespace = staked.view.namespace.as_ref();
+    let namespace = namespace.map_or_else(String::new, |name| format!(" --namespace {name}"));
     let facts = staked.view.facts_and([("token file", file.clone())]);
     format!(
         "{facts}\n\ntry: k3s-daas kubeconfig --token-file {file}{namespace} --to seal.kubeconfig"

@@ -85,6 +85,7 @@ fn a_seal_is_staked_restaked_refreshed_slashed_and_unstaked() {
         (&staked["tier"], &staked["usable"]),
         (&"viewer".into(), &true.into())
     );
+    assert!(staked["namespace"].is_null(), "a viewer has none: {staked}");
     let file = world.program.path("seals/mine.token");
     assert_eq!(mode(&file), 0o600);
     assert_eq!(mode(&world.program.path("seals")), 0o700);
@@ -105,6 +106,8 @@ fn a_seal_is_staked_restaked_refreshed_slashed_and_unstaked() {
         (&raised["tier"], &raised["stake"]),
         (&"developer".into(), &"2".into())
     );
+    let home = raised["namespace"].as_str().unwrap();
+    assert!(home.starts_with("seal-"), "{home}");
 
     let refreshed = world.json(&["refresh", "--name", "mine"]);
     let old = staked["credential_hash"].as_str().unwrap();

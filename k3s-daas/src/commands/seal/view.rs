@@ -34,8 +34,8 @@ pub struct SealView {
     pub seal_id: ObjectId,
     /// The machine it may join.
     pub node_id: Option<NodeName>,
-    /// The owner's first namespace.
-    pub namespace: String,
+    /// The owner's first namespace; none where the stake is below developer's.
+    pub namespace: Option<String>,
     /// RFC 3339.
     pub issued_at: Option<String>,
     /// RFC 3339.
@@ -69,20 +69,23 @@ impl SealView {
         now: UnixMillis,
     ) -> Self {
         let usable = record.usable(now, &pool.thresholds);
+        let tier = pool.thresholds.tier(record.stake);
         let slashed = record.status == SealStatus::Slashed;
         Self {
             credential_hash: hash.to_string(),
             status: record.status,
             usable: usable.is_ok(),
             reason: usable.err().map(seal::Unusable::label),
-            tier: pool.thresholds.tier(record.stake),
+            tier,
             stake: record.stake.to_string(),
             stake_mist: record.stake.0,
             restore_at: slashed.then(|| record.restore_at.to_string()),
             owner: record.owner,
             seal_id: record.seal_id,
             node_id: record.node_id.clone(),
-            namespace: seal::identity::home_namespace(&record.owner),
+            namespace: tier
+                .filter(|tier| *tier > Tier::Viewer)
+                .map(|_| seal::identity::home_namespace(&record.owner)),
             issued_at: time(record.issued_at),
             expires_at: time(record.expires_at),
             unbonding_ends_at: time(record.unbonding_ends_at),
@@ -138,7 +141,7 @@ impl SealView {
             ("owner", Some(self.owner.to_string())),
             ("seal", Some(self.seal_id.to_string())),
             ("node", self.node_id.as_ref().map(ToString::to_string)),
-            ("namespace", Some(self.namespace.clone())),
+            ("namespace", optional(&self.namespace)),
             ("issued", optional(&self.issued_at)),
             ("expires", optional(&self.expires_at)),
             ("withdraw from", optional(&self.unbonding_ends_at)),
