@@ -16,6 +16,9 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
+/// What commands log that don't narrate: they speak through their output.
+pub const QUIET_LOG: &str = "warn";
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused by the contract,
 4 unavailable or too late, 130 interrupted.
@@ -168,6 +171,9 @@ fn annotate(command: clap::Command) -> clap::Command {
         let help = help.trim_end_matches('.').to_owned();
         let default = match key.default {
             Some("") | None => String::new(),
+            Some(loud) if key.name == "log" => {
+                format!(" [default: {QUIET_LOG}; {loud} for `server`]")
+            }
             Some(default) => format!(" [default: {default}]"),
         };
         let help = format!("{help} [env: {}]{default}", key.variable());
@@ -189,6 +195,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_says_what_is_logged_where_nothing_is_set() {
+        for name in ["up", "server"] {
+            let mut root = command();
+            root.build();
+            let help = root.find_subcommand_mut(name).unwrap().render_long_help();
+            let words: Vec<String> = help
+                .to_string()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect();
+            let help = words.join(" ");
+            let told = "[env: K3S_DAAS_LOG] [default: warn; info for `server`]";
+            assert!(help.contains(told), "{name}: {help}");
+        }
     }
 
     #[test]

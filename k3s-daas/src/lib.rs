@@ -70,11 +70,11 @@ async fn run(cli: cli::Cli) -> Outcome {
     // The one place that may take the process-wide provider; a second call finds it taken.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let sources = config::Sources::read(cli.global.config.as_deref(), utf8_variables())?;
-    // Commands speak through their output; only the long-running webhooks narrate.
+    // Only the long-running webhooks narrate.
     let quiet = if cli.command.narrates() {
         "info"
     } else {
-        "warn"
+        cli::QUIET_LOG
     };
     let log = cli
         .global
