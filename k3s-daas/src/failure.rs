@@ -13,6 +13,8 @@
 
 use std::fmt;
 
+use crate::causes::causes;
+
 /// Which exit code a failure has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -99,10 +101,8 @@ impl Failure {
 /// `error: a: b: c`, then the next step on a line of its own.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.cause)?;
-        for cause in self.cause.chain().skip(1) {
-            write!(f, "\n  because: {cause}")?;
-        }
+        let causes = causes(self.cause.as_ref());
+        write!(f, "error: {}", causes.join("\n  because: "))?;
         if let Some(step) = &self.next_step {
             write!(f, "\nnext step: {step}")?;
         }

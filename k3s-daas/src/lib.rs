@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub mod ca;
+pub mod causes;
 pub mod chain;
 pub mod cli;
 pub mod cli_docs;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Context;
+use crate::causes::in_one_line;
 use crate::config::keys::{AllKeys, Group};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output;
@@ -104,11 +105,10 @@ impl Check {
 
     /// Wrong, with the causes and the next step of a failure.
     pub fn failed(name: &'static str, failure: &Failure) -> Self {
-        let causes: Vec<String> = failure.cause.chain().map(ToString::to_string).collect();
         Self {
             name,
             state: State::Fail,
-            found: causes.join(": "),
+            found: in_one_line(failure.cause.as_ref()),
             to_do: failure.next_step.clone(),
         }
     }

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use super::bearer::Bearer;
 use super::calls::{Calls, Outgoing};
 use super::identity::{self, IdentityError, Token};
+use crate::causes::in_one_line;
 
 /// The pause between two looks for the kubeconfig.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -199,7 +200,7 @@ impl KubeClient {
     }
 
     fn lacks(&self, error: &NoClient) {
-        let text = chain(error);
+        let text = in_one_line(error);
         let before = self.lock().replace(text.clone());
         if before.as_ref() != Some(&text) {
             tracing::warn!(kubeconfig = %self.path.display(), error = %text,
@@ -338,18 +339,4 @@ async fn granted(client: &Client) -> Result<(), NoClient> {
             Err(_not_yet) => tokio::time::sleep(RIGHTS_EVERY).await,
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tenancy::guards;
 
 use super::Check;
+use crate::causes::in_one_line;
 use crate::config::keys::ServerConfig;
 use crate::server::guard_settings;
 use crate::server::identity;
@@ -45,7 +46,8 @@ pub(super) async fn checks(config: &ServerConfig) -> Vec<Check> {
             return vec![Check::warn(
                 NAME,
                 format!(
-                    "the kubeconfig {path} can't be used, so nothing there was looked at: {error}"
+                    "the kubeconfig {path} can't be used, so nothing there was looked at: {}",
+                    in_one_line(&error)
                 ),
                 "give --kubeconfig, or run the doctor on the server's machine",
             )];
@@ -84,7 +86,7 @@ pub(super) async fn checks(config: &ServerConfig) -> Vec<Check> {
 
 async fn in_time<T>(asked: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
     match tokio::time::timeout(TIMEOUT, asked).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Ok(answer) => answer.map_err(|error| in_one_line(&error)),
         Err(_late) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
     }
 }

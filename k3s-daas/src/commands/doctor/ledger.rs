@@ -1,6 +1,7 @@
 //! Whether the chain can be reached, is the right one, and moves.
 
 use super::Check;
+use crate::causes::in_one_line;
 use crate::chain::{Chain, ledger_failure};
 use crate::config::keys::ChainConfig;
 use crate::seals::now;
@@ -51,14 +52,11 @@ pub(super) async fn checks(config: &ChainConfig) -> Vec<Check> {
     });
     checks.push(match chain.wallet() {
         Ok(wallet) => Check::ok("wallet", wallet.address().to_string()),
-        Err(failure) => {
-            let causes: Vec<String> = failure.cause.chain().map(ToString::to_string).collect();
-            Check::warn(
-                "wallet",
-                causes.join(": "),
-                "needed for staking only: --keystore, --address or `k3s-daas wallet new`",
-            )
-        }
+        Err(failure) => Check::warn(
+            "wallet",
+            in_one_line(failure.cause.as_ref()),
+            "needed for staking only: --keystore, --address or `k3s-daas wallet new`",
+        ),
     });
     checks
 }

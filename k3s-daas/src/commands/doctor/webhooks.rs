@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Check;
+use crate::causes::in_one_line;
 use crate::config::keys::{K3sConfig, ServerConfig};
 use crate::server::{DEFAULT_STATE, pki_folder};
 
@@ -79,21 +80,11 @@ async fn reviews(config: &ServerConfig, k3s: &K3sConfig, state: Option<&Path>) -
         ),
         Err(error) => Check::fail(
             NAME,
-            format!("{url} does not answer: {}", chain(&error)),
+            format!("{url} does not answer: {}", in_one_line(&error)),
             "start `k3s-daas server`; see listen, webhook_ca and, where tls_client_ca is set, \
              webhook_client_certificate",
         ),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 async fn ready(listen: SocketAddr) -> Check {
@@ -120,7 +111,7 @@ async fn ready(listen: SocketAddr) -> Check {
         }
         Err(error) => Check::fail(
             NAME,
-            format!("{url} does not answer: {}", chain(&error)),
+            format!("{url} does not answer: {}", in_one_line(&error)),
             "start `k3s-daas server`; see --metrics-listen",
         ),
     }
