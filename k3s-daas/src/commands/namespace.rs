@@ -132,7 +132,7 @@ fn row(one: &TenantNamespace) -> [String; 6] {
         one.state.to_owned(),
         or_dash(one.tier),
         pods,
-        or_dash(one.deleted_at.as_deref()),
+        or_dash(one.deletes_at.as_deref()),
     ]
 }
 

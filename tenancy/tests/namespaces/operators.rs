@@ -88,7 +88,7 @@ pub(crate) async fn namespaces_are_added_listed_and_released(bench: &Bench) {
     let nobody = owner(7);
     let ended = namespaces::add(&bench.client, &nobody, None).await.unwrap();
     assert_eq!(ended.state, "ended");
-    assert!(ended.ended_at.is_some() && ended.stops_at.is_some() && ended.deleted_at.is_some());
+    assert!(ended.ended_at.is_some() && ended.stops_at.is_some() && ended.deletes_at.is_some());
 
     for namespace in mine {
         let released = namespaces::release(&bench.client, &namespace.name)
