@@ -10,6 +10,7 @@ use crate::config::keys::{Group, ServerKeys};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::output;
 use crate::progress::Progress;
+use crate::server::identity::IdentityError;
 use crate::server::kube_client::{NoClient, acting, read};
 
 const EXAMPLES: &str = "\
@@ -67,8 +68,8 @@ pub struct ListArgs {
 /// Options of `namespace add`.
 #[derive(Debug, clap::Args)]
 pub struct AddArgs {
-    /// Whose it will be
-    #[arg(long, value_name = "ADDRESS")]
+    /// Whose it will be: the whole address, 64 digits
+    #[arg(long, value_name = "ADDRESS", value_parser = whole_address)]
     pub owner: Address,
     /// What its name ends with; the owner's first namespace when not given
     #[arg(long, value_name = "NAME")]
@@ -93,6 +94,19 @@ pub struct ReleaseArgs {
     /// How the API server is reached.
     #[command(flatten)]
     pub access: Access,
+}
+
+/// Reads an address that is written in full. What is made for a truncated one is nobody's.
+fn whole_address(text: &str) -> Result<Address, String> {
+    const WHOLE: usize = 66;
+    let length = text.chars().count();
+    match text.parse() {
+        Ok(address) if length == WHOLE => Ok(address),
+        _ => Err(format!(
+            "an owner is 0x and 64 hex digits, {WHOLE} characters; these are {length}\n\
+             next step: give the whole address; `k3s-daas seal show` tells a seal's owner"
+        )),
+    }
 }
 
 /// Runs `namespace ...`.
@@ -235,15 +249,37 @@ async fn client(path: &Path) -> Outcome<kube::Client> {
 }
 
 fn no_client(error: NoClient, path: &Path) -> Failure {
+    let next = format!(
+        "give --kubeconfig: the operator's own, such as K3s's /etc/rancher/k3s/k3s.yaml; {} was used",
+        path.display()
+    );
+    let error = match refused(error) {
+        Ok(said) => {
+            return Failure::new(Kind::Failed, said)
+                .context("this needs the operator's kubeconfig")
+                .next(next);
+        }
+        Err(error) => error,
+    };
     let kind = match &error {
         NoClient::Kubeconfig { .. } => Kind::Usage,
         NoClient::Identity(_) | NoClient::Rights(_) => Kind::Failed,
         NoClient::TimedOut => Kind::Unavailable,
     };
-    Failure::new(kind, error).next(format!(
-        "give --kubeconfig: the operator's own, such as K3s's /etc/rancher/k3s/k3s.yaml; {} was used",
-        path.display()
-    ))
+    Failure::new(kind, error).next(next)
+}
+
+/// What the API server said, if whoever asked may not make or be the server's service account.
+fn refused(error: NoClient) -> Result<Box<kube::Error>, NoClient> {
+    let denied = |said: &kube::Error| matches!(said, kube::Error::Api(status) if matches!(status.code, 401 | 403));
+    match error {
+        NoClient::Identity(IdentityError::Apply { source, .. } | IdentityError::Token(source))
+            if denied(&source) =>
+        {
+            Ok(source)
+        }
+        error => Err(error),
+    }
 }
 
 fn failed(error: HomeError, path: &Path) -> Failure {
@@ -280,4 +316,66 @@ fn failed(error: HomeError, path: &Path) -> Failure {
         ),
     };
     Failure::new(kind, error).next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn an_owner_is_named_in_full() {
+        let whole = format!("0x{}", "0a".repeat(32));
+        assert_eq!(whole_address(&whole).unwrap().to_string(), whole);
+        for bad in [
+            "0x12",
+            "0x",
+            "nobody",
+            &whole[..65],
+            &whole[2..],
+            &format!("{whole}0"),
+        ] {
+            let error = whole_address(bad).unwrap_err();
+            assert!(error.contains("64 hex digits"), "{bad}: {error}");
+            assert!(
+                error.contains("\nnext step: give the whole address"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_may_not_have_the_servers_token_is_told_whose_kubeconfig_it_takes() {
+        let said = |code, reason: &str| {
+            let message = "serviceaccounts is forbidden: User \"seal:0x01\" cannot create it";
+            let status = Status::failure(message, reason).with_code(code);
+            Box::new(kube::Error::Api(status.boxed()))
+        };
+        let told = |error: IdentityError| {
+            no_client(NoClient::Identity(error), Path::new("mine.kubeconfig")).to_string()
+        };
+        let what = "the service account";
+        for error in [
+            IdentityError::Token(said(403, "Forbidden")),
+            IdentityError::Apply {
+                what,
+                source: said(403, "Forbidden"),
+            },
+            IdentityError::Apply {
+                what,
+                source: said(401, "Unauthorized"),
+            },
+        ] {
+            let told = told(error);
+            assert!(
+                told.starts_with("error: this needs the operator's kubeconfig\n"),
+                "{told}"
+            );
+            assert_eq!(told.matches("because:").count(), 1, "{told}");
+            assert!(told.contains("next step: give --kubeconfig"), "{told}");
+        }
+        let other = told(IdentityError::Token(said(500, "InternalError")));
+        assert!(!other.contains("this needs the operator's"), "{other}");
+    }
 }

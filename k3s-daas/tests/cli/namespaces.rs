@@ -28,8 +28,12 @@ fn who_names_no_kubeconfig_that_works_is_told_what_to_give() {
             answer.stderr
         );
     }
-    let answer = program.run(&["namespace", "add", "--owner", "nobody"]);
-    assert_eq!(answer.code, 2);
+    for owner in ["nobody", "0x12"] {
+        let answer = program.run(&["namespace", "add", "--owner", owner]);
+        assert_eq!(answer.code, 2);
+        let told = "next step: give the whole address";
+        assert!(answer.stderr.contains(told), "{}", answer.stderr);
+    }
 }
 
 /// `up`, killed at the end.
@@ -129,9 +133,20 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         run(&["add", "--owner", &owner, "--suffix", "No"], admin).code,
         2
     );
-    assert_eq!(
-        run(&["add", "--owner", &owner, "--suffix", "b"], developer).code,
-        1
+    let refused = run(&["add", "--owner", &owner, "--suffix", "b"], developer);
+    assert_eq!(refused.code, 1);
+    let told = &refused.stderr;
+    assert!(told.contains("needs the operator's kubeconfig"), "{told}");
+    assert!(
+        told.contains("(403 Forbidden)") && !told.contains("Status {"),
+        "{told}"
+    );
+    let seen = run(&["list"], developer).ok().json();
+    let mut seen = seen.as_array().unwrap().iter();
+    let mine = seen.find(|one| one["name"] == home).unwrap();
+    assert!(
+        mine["pods_hard"].is_string() && mine["pods_used"].is_string(),
+        "{mine}"
     );
 
     assert_eq!(run(&["release", &name, "--yes"], admin).code, 3, "in use");
