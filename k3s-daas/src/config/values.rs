@@ -143,6 +143,18 @@ impl FromText for ElevatedOwners {
     }
 }
 
+/// The choice as it is written in a configuration, for the log.
+pub fn owners_text(owners: &ElevatedOwners) -> String {
+    match owners {
+        ElevatedOwners::Any => "any".to_owned(),
+        ElevatedOwners::None => "none".to_owned(),
+        ElevatedOwners::Only(list) => {
+            let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+            list.join(",")
+        }
+    }
+}
+
 /// The three choices of `elevated_owners`.
 const CHOICES: &str = "say `any` (stake alone decides: whoever stakes 10 SUI owns the cluster), \
      `none` (nobody is above developer) or a list of owners' addresses (all others are capped at \
@@ -160,6 +172,20 @@ impl FromText for Url {
         match rest {
             Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(Self(text.to_owned())),
             _ => Err("give an address that begins with http:// or https://".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elevated_owners_are_told_as_they_are_written() {
+        let (one, two) = (format!("0x{:064x}", 1), format!("0x{:064x}", 2));
+        for text in ["any", "none", &one, &format!("{one},{two}")] {
+            let owners = ElevatedOwners::from_text(text).unwrap();
+            assert_eq!(owners_text(&owners), text);
         }
     }
 }
