@@ -334,12 +334,18 @@ impl<'a> Attempt<'a> {
         });
         self.works(&owner.post(&path, &binding).await?);
         let own = format!("/api/v1/namespaces/{namespace}/configmaps");
+        self.works_soon(&account, &own).await?;
+        Ok(account)
+    }
+
+    /// Reads something harmless, once the API server has heard of what allows it.
+    pub async fn works_soon(&self, client: &Client, path: &str) -> anyhow::Result<()> {
         let began = Instant::now();
-        while !account.get(&own).await?.ok() && began.elapsed() < SOON {
+        while !client.get(path).await?.ok() && began.elapsed() < SOON {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.works(&account.get(&own).await?);
-        Ok(account)
+        self.works(&client.get(path).await?);
+        Ok(())
     }
 
     /// As the tenant, a service account in a namespace with a token of its own.

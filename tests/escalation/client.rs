@@ -9,6 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+/// Tries of a read before its failure counts.
+const READ_TRIES: usize = 2;
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 /// How much of a raw answer is read.
@@ -148,8 +150,14 @@ impl Client {
         Ok(Answer::of(asked, status, text))
     }
 
-    /// GET.
+    /// GET. Asked again where no answer came: the API server closes a connection over which
+    /// somebody was not authenticated, whoever else is asking over it.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        for _ in 0..READ_TRIES {
+            if let Ok(answer) = self.send(Method::GET, path, None).await {
+                return Ok(answer);
+            }
+        }
         self.send(Method::GET, path, None).await
     }
 

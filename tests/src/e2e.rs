@@ -219,8 +219,16 @@ impl Cluster {
 
     /// The HTTP status of a GET with the token, through the API server.
     pub async fn get(&self, token: &SealToken, path: &str) -> anyhow::Result<u16> {
-        let request = self.http.get(format!("{}{path}", self.control_plane.url));
-        let answer = request.bearer_auth(token.reveal().as_str()).send().await?;
+        let ask = || {
+            let request = self.http.get(format!("{}{path}", self.control_plane.url));
+            request.bearer_auth(token.reveal().as_str()).send()
+        };
+        // The API server closes a connection over which somebody was not authenticated, whoever
+        // else is asking over it.
+        let answer = match ask().await {
+            Ok(answer) => answer,
+            Err(_closed) => ask().await?,
+        };
         let status = answer.status().as_u16();
         // The connection is used again only when the body was read.
         answer.bytes().await?;
