@@ -153,7 +153,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
     tracing::info!(
         reviews = %listeners.reviews.address,
         operations = %listeners.operations.address,
-        elevated_owners = ?config.elevated_owners,
+        elevated_owners = config.elevated_owners.as_ref().map(crate::config::owners_text),
         "the webhooks are up"
     );
     Ok(Server {

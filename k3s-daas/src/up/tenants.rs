@@ -154,7 +154,7 @@ pub fn write_kubeconfig(tenant: &Tenant, cluster: &Cluster) -> Outcome {
 pub fn commands_to_try(tenant: &Tenant) -> [String; 2] {
     let own = &tenant.namespace;
     match tenant.tier {
-        Tier::Viewer => ["get namespaces".into(), "auth can-i --list".into()],
+        Tier::Viewer => ["get namespaces".into(), "auth whoami".into()],
         Tier::Developer => [
             format!("create configmap settings --from-literal=a=b -n {own}"),
             "get secrets -n kube-system".into(),
