@@ -36,6 +36,8 @@ use crate::rig::funded_wallet;
 
 /// How long the webhooks may take to know the chain and the namespaces.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long tasks of webhooks that were dropped may take to end.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two tries.
 const POLL: Duration = Duration::from_millis(10);
 const NOT_RUNNING: &str = "the webhooks do not run";
@@ -167,10 +169,20 @@ impl Cluster {
     }
 
     async fn start_with(&self, config: ServerConfig) -> anyhow::Result<()> {
-        let started = server::start(&config, &self.devnet.ids, self.folder.path()).await;
-        let started = started.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        *self.server.lock().await = Some(started);
-        Ok(())
+        let began = Instant::now();
+        loop {
+            let failure = match server::start(&config, &self.devnet.ids, self.folder.path()).await {
+                Ok(started) => {
+                    *self.server.lock().await = Some(started);
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            // A process that is killed lets go of its files at once; what was dropped here does
+            // so when its last task has seen it.
+            ensure!(began.elapsed() < LETS_GO_WITHIN, "{failure}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Waits until the webhooks are ready.
