@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::e2e::{Caller, Cluster, Said, home, new_token};
 
 /// Everything comes within this.
-pub const WITHIN: Duration = Duration::from_secs(45);
+pub const WITHIN: Duration = Duration::from_secs(60);
 /// The pause between two looks at several objects.
 const LOOK: Duration = Duration::from_millis(50);
 /// Pods of the Deployment, the StatefulSet, and the bare one.
