@@ -62,7 +62,7 @@ helm: ## Build the helm that installs a chart as a tenant, once
 e2e: control-plane ## What only the real control plane can judge
 	@cd tests/control-plane && { ! command -v go >/dev/null || go test ./...; }
 	@tests/tools/with-control-plane.sh cargo test --locked --workspace --test real_control_plane \
-	    -- --include-ignored --test-threads 1
+	    --test cli --test identity -- --ignored --test-threads 1
 
 escalation: control-plane ## Try every known way to more rights; writes docs/escalation.md
 	@K3S_DAAS_ESCALATION_TABLE=docs/escalation.md tests/tools/with-control-plane.sh \
