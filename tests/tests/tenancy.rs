@@ -26,6 +26,8 @@ const SETTINGS: [(&str, &str); 3] = [
     ("namespace_retention_seconds", "25"),
     ("max_staleness_seconds", "2"),
 ];
+/// What the settings say.
+const RETENTION: Duration = Duration::from_secs(25);
 /// The shortest that the contract allows.
 const VALIDITY_MS: u64 = 60_000;
 
@@ -285,6 +287,7 @@ async fn kills_change_nothing(cluster: &Cluster, process: Process) -> anyhow::Re
     let mut life = Life::begin(cluster, "kill -9", DEVELOPER, 0).await?;
     let ids = &cluster.devnet.ids;
     let call = slash(ids, &life.token)?;
+    let slashed = Instant::now();
     cluster.operator.call(ids, &call).await?;
     life.state_is("ended").await?;
     process.kill().await?;
@@ -298,6 +301,9 @@ async fn kills_change_nothing(cluster: &Cluster, process: Process) -> anyhow::Re
         amount: DEVELOPER,
     };
     life.wallet.call(ids, &call).await?;
+    // Later it would be deleted, and rightly so.
+    let restaked = slashed.elapsed();
+    ensure!(restaked < RETENTION, "restaked only after {restaked:?}");
     life.one_is_scaled_to(3).await?;
     process.kill().await?;
     let mut process = restarted().await?;
@@ -305,7 +311,8 @@ async fn kills_change_nothing(cluster: &Cluster, process: Process) -> anyhow::Re
     life.is_back(at).await?;
     process.ready().await?;
     let line = format!(
-        "| kill -9 in each pass: back {} ms after the last start |",
+        "| kill -9 in each pass: restaked {} ms after the slash, back {} ms after the last start |",
+        restaked.as_millis(),
         at.elapsed().as_millis()
     );
     process.kill().await?;
