@@ -38,6 +38,26 @@ pub const OUR_PREFIX: &str = "k3s-daas.io/";
 pub const SERVER_ACCOUNT: &str = "server";
 /// The user name of that service account.
 pub const SERVER_USER: &str = "system:serviceaccount:k3s-daas-system:server";
+/// Annotations on a Node, and on the Nodes that the server makes from the first moment: the object
+/// id of its seal. With it goes [`ANNOTATION_OWNER`].
+pub const ANNOTATION_SEAL: &str = "k3s-daas.io/seal";
+/// Annotation on a Node: the stake, MIST, decimal.
+pub const ANNOTATION_STAKE: &str = "k3s-daas.io/stake-mist";
+/// Annotation on a Node: the tier that the stake gives.
+pub const ANNOTATION_TIER: &str = "k3s-daas.io/tier";
+/// Annotation on a Node: when its seal expires, ms since the epoch, decimal.
+pub const ANNOTATION_EXPIRES_AT: &str = "k3s-daas.io/expires-at";
+/// Taint (`NoSchedule`) of a Node that is being drained.
+pub const TAINT_DRAINING: &str = "k3s-daas.io/draining";
+/// Taint (`NoExecute`) of a Node that is cut off.
+pub const TAINT_CUT: &str = "k3s-daas.io/cut";
+/// Label of the Nodes that pods of protected namespaces may run on. Kubelets can't set labels of
+/// this domain (Kubernetes' NodeRestriction).
+pub const LABEL_TRUST: &str = "node-restriction.kubernetes.io/k3s-daas-trust";
+/// The value of [`LABEL_TRUST`].
+pub const TRUST_OPERATOR: &str = "operator";
+/// The group of all nodes.
+pub const GROUP_NODES: &str = "system:nodes";
 /// What every tenant's namespace begins with.
 pub const NAMESPACE_PREFIX: &str = "seal-";
 /// What the user name of a node's kubelet begins with.

@@ -10,6 +10,7 @@ mod elevated;
 mod hex_id;
 pub mod identity;
 mod node_name;
+mod node_standing;
 mod record;
 mod tier;
 mod units;
@@ -18,6 +19,7 @@ pub use credential::{CredentialHash, JoinCredential, ParseCredentialError, SealT
 pub use elevated::{ElevatedOwners, EmptyOwners};
 pub use hex_id::{Address, ObjectId, ParseHexIdError};
 pub use node_name::{NodeName, ParseNodeNameError};
+pub use node_standing::NodeStanding;
 pub use record::{NodeClaim, SealRecord, SealStatus, Unusable};
 pub use tier::{ParseTierError, Thresholds, Tier};
 pub use units::{Mist, ParseMistError, UnixMillis};

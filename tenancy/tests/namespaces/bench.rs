@@ -188,6 +188,15 @@ impl Bench {
         made.map(drop).map_err(|error| error.to_string())
     }
 
+    /// Deletes an object at once.
+    pub(crate) async fn unmake(&self, namespace: &str, object: &Value) {
+        let kind = object["kind"].as_str().unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let now = kube::api::DeleteParams::default().grace_period(0);
+        let deleted = self.objects(Some(namespace), kind).delete(name, &now).await;
+        deleted.unwrap();
+    }
+
     /// Makes an object. A quota without its first count refuses all it counts: tries again.
     pub(crate) async fn make(&self, namespace: Option<&str>, object: &Value) {
         let begun = Instant::now();

@@ -1,0 +1,150 @@
+//! What is known of a node that joined, or is joining, with a seal.
+//!
+//! Shape:  `sealednodes.k3s-daas.io/v1`, cluster-scoped, named as the Node. `spec` says whose the
+//!         node is, `status` how it stands. Only the server writes either.
+//! Units:  amounts in MIST, times in ms since the epoch, both as integers.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whose a node is. Follows the chain's claim of the node's name.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "k3s-daas.io",
+    version = "v1",
+    kind = "SealedNode",
+    status = "SealedNodeStatus",
+    derive = "PartialEq",
+    shortname = "sn",
+    category = "k3s-daas",
+    printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
+    printcolumn = r#"{"name":"Stake","type":"integer","format":"int64","jsonPath":".status.stakeMist","description":"MIST"}"#,
+    printcolumn = r#"{"name":"Tier","type":"string","jsonPath":".status.tier"}"#,
+    printcolumn = r#"{"name":"Expires","type":"date","jsonPath":".status.expires"}"#,
+    printcolumn = r#"{"name":"Owner","type":"string","jsonPath":".spec.owner","priority":1}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.reason"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SealedNodeSpec {
+    /// The owner's address: `0x` and 64 hex digits.
+    pub owner: String,
+    /// The seal's object id: `0x` and 64 hex digits.
+    pub seal_id: String,
+    /// The credential hash under which the chain keeps the seal: 64 hex digits.
+    pub credential_hash: String,
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum NodeState {
+    /// Registered by its operator; its agent has not asked to join yet.
+    #[default]
+    Pending,
+    /// Its seal is usable; its Node exists.
+    Active,
+    /// Its seal ended without fault; its pods are being moved.
+    Draining,
+    /// It has no place in the cluster any more.
+    Cut,
+}
+
+/// How a node stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SealedNodeStatus {
+    /// Where it is in its life.
+    #[serde(default)]
+    pub state: NodeState,
+    /// Why it is there, in one word: `usable`, or how the seal ended (`slashed`, `expired`, ...).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The stake, MIST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake_mist: Option<u64>,
+    /// The tier that the stake gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// When the seal expires, ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<u64>,
+    /// The same, as RFC 3339, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The pool's number of the record that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// While draining: when the node is cut, ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_until_ms: Option<u64>,
+    /// When the seal was last seen to have ended, ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at_ms: Option<u64>,
+    /// Taints that the agent's own configuration names; a Node that is made again starts with
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agent_taints: Vec<AgentTaint>,
+    /// What the operator said about the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
+    /// The newest heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// `Sealed`: the seal is usable. `Joined`: the Node exists. `Drained`: nothing is left to
+    /// move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub conditions: Vec<Condition>,
+}
+
+/// A taint of the agent's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentTaint {
+    /// Its key.
+    pub key: String,
+    /// Its value; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// What an operator said about a machine. Shown to people; nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Registration {
+    /// The machine's address.
+    pub ip_address: String,
+    /// Kubernetes quantity.
+    pub cpu: String,
+    /// Kubernetes quantity.
+    pub memory: String,
+    /// Kubernetes quantity.
+    pub storage: String,
+    /// When, ms since the epoch.
+    pub at_ms: u64,
+}
+
+/// What a worker said of itself. Shown to people; nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// When the server received it, ms since the epoch.
+    pub at_ms: u64,
+    /// When the worker says that it sent it, ms since the epoch.
+    pub sent_ms: u64,
+    /// Part of all processors in use, 0 to 100.
+    pub cpu_usage: f64,
+    /// Part of the memory in use, 0 to 100.
+    pub memory_usage: f64,
+    /// Pods.
+    pub pod_count: u32,
+    /// Containers.
+    pub container_count: u32,
+    /// Bytes received since the machine's start.
+    pub network_rx: u64,
+    /// Bytes sent since the machine's start.
+    pub network_tx: u64,
+}
