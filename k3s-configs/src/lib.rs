@@ -1,5 +1,5 @@
-//! Typed templates of the files that make a stock K3s use the webhooks, and a launcher for the
-//! control plane that reads them.
+//! Typed templates of the files that make a stock K3s use the webhooks, what seal holders and
+//! agents reach the cluster with, and a launcher for the control plane.
 //!
 //! Shape:  [`Settings`] in, [`RenderedFile`]s out ([`render`]); the same settings give the API
 //!         server's arguments alone ([`kube_apiserver_args`]) and what each is for ([`explain`]).
@@ -7,6 +7,7 @@
 //! Source: K3s's documented flags and files, and Kubernetes's `apiserver.config.k8s.io/v1`.
 //! Not here: writing files (the caller's), and what the webhooks themselves are configured with.
 
+pub mod access;
 mod admission;
 mod arguments;
 mod authorization;
