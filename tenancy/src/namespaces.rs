@@ -46,6 +46,7 @@ pub use error::HomeError;
 pub use metrics::TenantMetrics;
 pub use names::{InvalidSuffix, Suffix};
 pub use operator::{Released, TenantNamespace, add, list, release};
+pub use quantity::Quantity;
 pub use quota::{ParseQuantityError, Quota, QuotaError, Quotas};
 pub use settings::{NamespaceSettings, default_closed_ranges};
 pub use tenants::{TenantDirectory, Tenants};

@@ -17,7 +17,7 @@ const MAX_EXPONENT: i32 = 100;
 
 /// A quantity by its value: `1024Mi` equals `1Gi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Quantity {
+pub struct Quantity {
     nanos: i128,
 }
 
@@ -36,15 +36,21 @@ pub enum ParseQuantityError {
 }
 
 impl Quantity {
-    pub(super) const fn is_negative(self) -> bool {
+    /// Below zero.
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
         self.nanos < 0
     }
 
-    pub(super) const fn is_zero(self) -> bool {
+    /// Nothing.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
         self.nanos == 0
     }
 
-    pub(super) const fn is_whole(self) -> bool {
+    /// Without a fraction.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
         self.nanos % NANO == 0
     }
 }
