@@ -41,17 +41,32 @@ struct Shared {
     limits: GroupLimits,
     budget: Arc<Semaphore>,
     metrics: GroupMetrics,
+    refuse: Refuse,
 }
+
+/// How a group writes its own refusals.
+pub type Refuse = fn(KubeStatus) -> Response;
 
 impl RouteGroup {
     /// A group of this name (metric label and log field).
     pub fn new(name: &'static str, limits: GroupLimits, metrics: &ServerMetrics) -> Self {
+        Self::refusing(name, limits, metrics, KubeStatus::into_response)
+    }
+
+    /// The same for clients that expect refusals in another form than Kubernetes' own.
+    pub fn refusing(
+        name: &'static str,
+        limits: GroupLimits,
+        metrics: &ServerMetrics,
+        refuse: Refuse,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 name,
                 budget: Arc::new(Semaphore::new(limits.max_in_flight)),
                 limits,
                 metrics: metrics.group(name),
+                refuse,
             }),
         }
     }
@@ -99,9 +114,10 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        let refuse = self.shared.refuse;
         let Some(mut place) = Place::take(&self.shared) else {
             self.shared.metrics.request(RequestOutcome::Throttled);
-            return Box::pin(std::future::ready(Ok(throttled().into_response())));
+            return Box::pin(std::future::ready(Ok(refuse(throttled()))));
         };
         let (parts, body) = request.into_parts();
         let max_body = self.shared.limits.max_body;
@@ -109,7 +125,7 @@ where
             place.outcome = RequestOutcome::ClientError;
             drop(place);
             let refusal = KubeStatus::too_large(max_body);
-            return Box::pin(std::future::ready(Ok(refusal.into_response())));
+            return Box::pin(std::future::ready(Ok(refuse(refusal))));
         };
         // Debug level: with the usual filter a span costs one atomic load.
         let span = tracing::debug_span!(
@@ -130,9 +146,9 @@ where
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(_panic)) => {
                     tracing::error!(group = place.shared.name, "a handler panicked");
-                    (RequestOutcome::Panicked, internal_error().into_response())
+                    (RequestOutcome::Panicked, refuse(internal_error()))
                 }
-                Err(_elapsed) => (RequestOutcome::TimedOut, timed_out().into_response()),
+                Err(_elapsed) => (RequestOutcome::TimedOut, refuse(timed_out())),
             };
             place.outcome = outcome;
             Ok(response)
@@ -277,6 +293,25 @@ mod tests {
         assert_eq!(response.status(), 504);
         assert_eq!(text(response).await["reason"], "Timeout");
         assert_eq!(group.shared.metrics.in_flight.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_groups_own_refusals_take_the_form_that_it_was_given() {
+        let refuse = |status: KubeStatus| status.reason().label().into_response();
+        let group = RouteGroup::refusing("a", limits(1), &ServerMetrics::default(), refuse);
+        let routes = Router::new()
+            .route("/", get(std::future::pending::<()>).post(|| async {}))
+            .route("/bug", get(|| async { panic!("a bug") as () }));
+        let app = group.wrap(routes);
+        for (path, body, expected) in [
+            ("/", "", "Timeout"),
+            ("/", "123456789", "RequestEntityTooLarge"),
+            ("/bug", "", "InternalError"),
+        ] {
+            let response = app.clone().oneshot(request(path, body)).await.unwrap();
+            let bytes = axum::body::to_bytes(response.into_body(), 64).await;
+            assert_eq!(bytes.unwrap(), expected);
+        }
     }
 
     #[tokio::test]

@@ -24,11 +24,11 @@ mod status;
 mod tls;
 
 pub use config::{GroupLimits, Limits, ServerConfig, TlsFiles, Transport};
-pub use group::RouteGroup;
+pub use group::{Refuse, RouteGroup};
 pub use health::{Health, NotReady, ReadyCheck};
 pub use histogram::TimeHistogram;
 pub use metrics::{RequestOutcome, ServerMetrics};
-pub use review::{Review, ReviewJson, TypeMeta, parse_review};
+pub use review::{Review, ReviewJson, TypeMeta, parse_review, read_json, wipe};
 pub use serve::{ServeError, Serving, serve};
 pub use status::{KubeStatus, StatusReason};
 pub use tls::TlsError;

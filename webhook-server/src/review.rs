@@ -60,12 +60,18 @@ where
     type Rejection = KubeStatus;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Self::Rejection> {
-        validate_headers(request.headers())?;
-        let bytes = body::read(request.into_body()).await?;
+        let bytes = read_json(request).await?;
         let review = parse_review(&bytes);
         wipe(bytes);
         review.map(Self)
     }
+}
+
+/// Reads a body that says it is JSON; whether it is, is for the caller to see. The caller
+/// [`wipe`]s it once it is read.
+pub async fn read_json(request: Request) -> Result<Bytes, KubeStatus> {
+    validate_headers(request.headers())?;
+    body::read(request.into_body()).await
 }
 
 /// Parses a review of exactly this group, version and kind.
@@ -175,7 +181,7 @@ fn repeatable(text: &str) -> &str {
 
 /// Overwrites the body where this is its only holder. HTTP/1 bodies may share the
 /// connection's read buffer, which the next request overwrites.
-fn wipe(bytes: Bytes) {
+pub fn wipe(bytes: Bytes) {
     if let Ok(mut owned) = bytes.try_into_mut() {
         owned.as_mut().zeroize();
     }

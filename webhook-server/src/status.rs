@@ -131,6 +131,12 @@ impl KubeStatus {
         self.reason
     }
 
+    /// After how many seconds another try makes sense, where that is known.
+    #[must_use]
+    pub const fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds
+    }
+
     /// The message, for people.
     #[must_use]
     pub fn message(&self) -> &str {
