@@ -23,6 +23,20 @@ pub struct NodeSettings {
     pub cluster_ranges: Vec<IpNet>,
 }
 
+/// Names that every cluster's certificate speaks for.
+const ALWAYS_RESERVED: [&str; 2] = ["kubernetes", "localhost"];
+
+impl NodeSettings {
+    /// Whether no seal's node may bear this name: a node is known by it, and so is a server.
+    #[must_use]
+    pub fn is_reserved(&self, name: &str) -> bool {
+        let is = |reserved: &str| reserved.eq_ignore_ascii_case(name);
+        ALWAYS_RESERVED.into_iter().any(is)
+            || self.control_plane_nodes.iter().any(|reserved| is(reserved))
+            || self.reserved_names.iter().any(|reserved| is(reserved))
+    }
+}
+
 /// The design's drain grace.
 const DRAIN_GRACE: Duration = Duration::from_mins(5);
 /// When warnings begin.
@@ -40,5 +54,23 @@ impl Default for NodeSettings {
             warn_before: WARN_BEFORE,
             cluster_ranges: vec![range(10, 42), range(10, 43)],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_control_plane_are_reserved_however_they_are_spelled() {
+        let settings = NodeSettings {
+            control_plane_nodes: BTreeSet::from(["master".to_owned()]),
+            reserved_names: BTreeSet::from(["API".to_owned()]),
+            ..NodeSettings::default()
+        };
+        for name in ["localhost", "kubernetes", "master", "api"] {
+            assert!(settings.is_reserved(name), "{name}");
+        }
+        assert!(!settings.is_reserved("worker-001"));
     }
 }

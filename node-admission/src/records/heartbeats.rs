@@ -1,0 +1,128 @@
+//! Workers' heartbeats: the newest is kept, and not every one is written.
+//!
+//! Units:  a node's heartbeat is written once in [`BETWEEN`]; workers send one every 30 s.
+//! Errors: one that could not be written is forgotten, and the next one is written at once.
+
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::Patch;
+use moka::sync::Cache;
+use seal::NodeName;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::{HEARTBEAT_MANAGER, kept, params};
+use crate::join::JoinError;
+use crate::sealed_node::{Heartbeat, SealedNode};
+use crate::within::within;
+
+/// Between two writes for a node.
+const BETWEEN: Duration = Duration::from_secs(10);
+/// Nodes whose last write is remembered.
+const MOST_NODES: u64 = 100_000;
+/// Writes at once: heartbeats must not keep nodes from joining.
+const AT_ONCE: usize = 8;
+/// More than this wait for nothing.
+const MOST_WAITING: usize = 512;
+
+/// What became of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It was written.
+    Written,
+    /// Another one was written a moment ago.
+    Skipped,
+}
+
+impl Kept {
+    pub(crate) const ALL: [Self; 2] = [Self::Written, Self::Skipped];
+
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// When which node's heartbeat was written.
+#[derive(Debug)]
+pub(crate) struct Heartbeats {
+    written: Cache<NodeName, ()>,
+    writing: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Heartbeats {
+    pub(crate) fn new() -> Self {
+        Self {
+            written: Cache::builder()
+                .max_capacity(MOST_NODES)
+                .time_to_live(BETWEEN)
+                .build(),
+            writing: Semaphore::new(AT_ONCE),
+            waiting: Semaphore::new(MOST_WAITING),
+        }
+    }
+
+    pub(crate) async fn keep(
+        &self,
+        client: &kube::Client,
+        name: &NodeName,
+        heartbeat: Heartbeat,
+    ) -> Result<Kept, JoinError> {
+        let heartbeat = checked(heartbeat)?;
+        let first = self.written.entry_by_ref(name).or_insert(());
+        if !first.is_fresh() {
+            return Ok(Kept::Skipped);
+        }
+        let written = self.write(client, name, &heartbeat).await;
+        if written.is_err() {
+            self.written.invalidate(name);
+        }
+        written.map(|()| Kept::Written)
+    }
+
+    async fn write(
+        &self,
+        client: &kube::Client,
+        name: &NodeName,
+        heartbeat: &Heartbeat,
+    ) -> Result<(), JoinError> {
+        let Ok(_waits) = self.waiting.try_acquire() else {
+            return Err(JoinError::Overloaded);
+        };
+        // Never closed.
+        let _place = self.writing.acquire().await;
+        let all: Api<SealedNode> = Api::all(client.clone());
+        let patch = json!({ "status": { "heartbeat": heartbeat } });
+        let (params, patch) = (params(HEARTBEAT_MANAGER), Patch::Merge(&patch));
+        let patched = all.patch_status(name.as_str(), &params, &patch);
+        match within("keep a heartbeat", patched).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_missing() => Err(JoinError::Missing),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What can be kept as it is.
+fn checked(heartbeat: Heartbeat) -> Result<Heartbeat, JoinError> {
+    for (what, part) in [
+        ("cpu_usage", heartbeat.cpu_usage),
+        ("memory_usage", heartbeat.memory_usage),
+    ] {
+        // Not a number is in no range.
+        if !(0.0..=100.0).contains(&part) {
+            return Err(JoinError::Invalid { what });
+        }
+    }
+    Ok(Heartbeat {
+        at_ms: kept(heartbeat.at_ms),
+        sent_ms: kept(heartbeat.sent_ms),
+        network_rx: kept(heartbeat.network_rx),
+        network_tx: kept(heartbeat.network_tx),
+        ..heartbeat
+    })
+}
