@@ -9,6 +9,7 @@
 
 pub mod access;
 mod admission;
+mod agent;
 mod arguments;
 mod authorization;
 mod k3s_config;
@@ -18,6 +19,7 @@ mod settings;
 mod systemd;
 mod webhook_kubeconfig;
 
+pub use agent::{AgentSettings, render_agent};
 pub use arguments::{Argument, Operation, kube_apiserver_args, kube_controller_manager_args};
 pub use render::{Explained, RenderedFile, explain, render};
 pub use settings::{

@@ -83,10 +83,21 @@ pub fn render(settings: &Settings) -> Result<Vec<RenderedFile>, RenderError> {
         rendered(
             File::Admission,
             0o644,
-            yaml(File::Admission, admission::render())?,
+            yaml(File::Admission, admission::render(settings))?,
             "what pods may be where their namespace says nothing",
         ),
     ];
+    if let Some(certificate) = &settings.client_certificate {
+        files.push(rendered(
+            File::AdmissionKubeconfig,
+            0o600,
+            yaml(
+                File::AdmissionKubeconfig,
+                webhook_kubeconfig::render_credentials(&settings.admit_url, certificate),
+            )?,
+            "what the API server shows the webhook that looks at Nodes",
+        ));
+    }
     if let Some(units) = &settings.systemd {
         files.push(rendered(
             File::Unit,

@@ -101,6 +101,10 @@ pub struct Settings {
     pub authenticate_url: String,
     /// Where SubjectAccessReviews go. Default `https://127.0.0.1:9443/authorize`.
     pub authorize_url: String,
+    /// Where AdmissionReviews of Nodes go. The server puts this address into the webhook
+    /// configuration by itself; here it says to whom the API server shows its client certificate.
+    /// Default `https://127.0.0.1:9444/admit`.
+    pub admit_url: String,
     /// The CA of the webhooks' certificate, PEM, absolute path. Default
     /// `/etc/k3s-daas/tls/webhook-ca.crt`.
     pub webhook_ca: PathBuf,
@@ -135,6 +139,7 @@ impl Default for Settings {
             profile: Profile::Development,
             authenticate_url: "https://127.0.0.1:9443/authenticate".to_owned(),
             authorize_url: "https://127.0.0.1:9443/authorize".to_owned(),
+            admit_url: "https://127.0.0.1:9444/admit".to_owned(),
             webhook_ca: PathBuf::from("/etc/k3s-daas/tls/webhook-ca.crt"),
             webhook_server_name: None,
             client_certificate: None,
@@ -189,6 +194,9 @@ pub enum RenderError {
         /// What it holds.
         url: String,
     },
+    /// An agent that asks its own machine finds no cluster.
+    #[error("server: {0:?} is the worker's own machine")]
+    OwnMachine(String),
     /// A node's name is a DNS subdomain (RFC 1123).
     #[error("control_plane_nodes: {0:?} is no node's name")]
     NodeName(String),
@@ -229,6 +237,7 @@ impl Settings {
         }
         self.validate_url("authenticate_url", &self.authenticate_url)?;
         self.validate_url("authorize_url", &self.authorize_url)?;
+        self.validate_url("admit_url", &self.admit_url)?;
         for name in &self.control_plane_nodes {
             if !is_dns_subdomain(name) {
                 return Err(RenderError::NodeName(name.clone()));
@@ -277,7 +286,7 @@ impl Settings {
 }
 
 /// The host of an https URL that holds nothing but host, port and path.
-fn host_of(url: &str) -> Option<&str> {
+pub(crate) fn host_of(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://")?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:[]".contains(&b);
     if !rest.bytes().all(plain) {
@@ -295,7 +304,7 @@ fn host_of(url: &str) -> Option<&str> {
     (port_fits && !host.is_empty()).then_some(host)
 }
 
-fn absolute(setting: &'static str, path: &Path) -> Result<(), RenderError> {
+pub(crate) fn absolute(setting: &'static str, path: &Path) -> Result<(), RenderError> {
     if !path.is_absolute() {
         return Err(RenderError::NotAbsolute {
             setting,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::settings::Settings;
+use crate::settings::{ClientCertificate, Settings};
 
 const CLUSTER: &str = "k3s-daas";
 const USER: &str = "kube-apiserver";
@@ -105,12 +105,46 @@ pub(crate) fn render(settings: &Settings, url: &str) -> Result<String, serde_yam
     })
 }
 
+#[derive(Debug, Serialize)]
+struct Credentials<'a> {
+    #[serde(rename = "apiVersion")]
+    api_version: &'static str,
+    kind: &'static str,
+    users: [Credential<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Credential<'a> {
+    /// The webhook's host and port: that is how the API server finds it.
+    name: &'a str,
+    user: User<'a>,
+}
+
+/// What admission webhooks are shown: where they are and whom to believe stands in their
+/// configuration, inside the API server.
+pub(crate) fn render_credentials(
+    url: &str,
+    certificate: &ClientCertificate,
+) -> Result<String, serde_yaml_ng::Error> {
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    serde_yaml_ng::to_string(&Credentials {
+        api_version: "v1",
+        kind: "Config",
+        users: [Credential {
+            name: rest.split('/').next().unwrap_or(rest),
+            user: User {
+                client_certificate: Some(&certificate.certificate),
+                client_key: Some(&certificate.key),
+            },
+        }],
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_yaml_ng::Value;
 
     use super::*;
-    use crate::settings::ClientCertificate;
 
     fn parsed(settings: &Settings) -> Value {
         serde_yaml_ng::from_str(&render(settings, &settings.authorize_url).unwrap()).unwrap()
@@ -136,6 +170,18 @@ mod tests {
             value["contexts"][0]["context"]["user"],
             value["users"][0]["name"]
         );
+    }
+
+    #[test]
+    fn an_admission_webhook_is_known_by_its_host_and_port() {
+        let certificate = ClientCertificate {
+            certificate: "/tls/client.crt".into(),
+            key: "/tls/client.key".into(),
+        };
+        let text = render_credentials("https://127.0.0.1:9444/admit", &certificate).unwrap();
+        let value: Value = serde_yaml_ng::from_str(&text).unwrap();
+        assert_eq!(value["users"][0]["name"], "127.0.0.1:9444");
+        assert_eq!(value["users"][0]["user"]["client-key"], "/tls/client.key");
     }
 
     #[test]

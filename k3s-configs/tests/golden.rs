@@ -12,7 +12,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use k3s_configs::{ClientCertificate, Profile, RenderedFile, Settings, explain, render};
+use k3s_configs::{
+    AgentSettings, ClientCertificate, Profile, RenderedFile, Settings, explain, render, render_agent,
+};
 
 fn examples() -> [(&'static str, Settings); 2] {
     [
@@ -82,6 +84,26 @@ fn the_committed_examples_are_what_the_templates_give() {
 }
 
 #[test]
+fn the_committed_worker_is_what_the_template_gives() {
+    let files = render_agent(&AgentSettings {
+        server: "https://cluster.example.org:6443".to_owned(),
+        token_file: "/etc/rancher/k3s/k3s-daas.token".into(),
+        node_name: "worker-001".parse().unwrap(),
+    })
+    .unwrap();
+    let folder = folder("worker");
+    if std::env::var_os("UPDATE_RENDERED").is_some() {
+        write_anew(&folder, &files);
+    }
+    let paths: BTreeSet<_> = files.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(all_files(&folder), paths);
+    for file in files {
+        let committed = fs::read_to_string(folder.join(&file.path)).unwrap();
+        assert_eq!(committed, file.contents);
+    }
+}
+
+#[test]
 fn every_file_that_a_file_names_is_rendered() {
     for (name, settings) in examples() {
         let files = render(&settings).unwrap();
@@ -101,7 +123,9 @@ fn every_file_that_a_file_names_is_rendered() {
                 named += 1;
             }
         }
-        assert_eq!(named, 6, "{name}: three arguments and three authorizers");
+        // Three arguments, three authorizers, and where there is one who the API server is.
+        let expected = 6 + usize::from(settings.client_certificate.is_some());
+        assert_eq!(named, expected, "{name}");
     }
 }
 

@@ -15,7 +15,7 @@ use k3s_configs::launch::{
     Binary, ControlPlane, ControlPlaneKind, LaunchError, Search, StartOptions, find_control_plane,
     start,
 };
-use k3s_configs::{Profile, Settings, kube_apiserver_args, render};
+use k3s_configs::{ClientCertificate, Profile, Settings, kube_apiserver_args, render};
 
 const DEADLINE: Duration = Duration::from_mins(4);
 
@@ -47,12 +47,19 @@ fn write_files(dir: &Path, profile: Profile) -> Settings {
     let ca = rendered.join("webhook-ca.crt");
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     fs::write(&ca, issued.cert.pem()).unwrap();
+    let key = rendered.join("kube-apiserver.key");
+    fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
     let settings = Settings {
         output_dir: rendered.clone(),
         profile,
         // Port 1: nobody listens.
         authenticate_url: "https://127.0.0.1:1/authenticate".to_owned(),
         authorize_url: "https://127.0.0.1:1/authorize".to_owned(),
+        // In production the API server says who it is, to admission webhooks too.
+        client_certificate: (profile == Profile::Production).then(|| ClientCertificate {
+            certificate: ca.clone(),
+            key,
+        }),
         webhook_ca: ca,
         control_plane_nodes: vec!["server-1".to_owned()],
         ..Settings::default()

@@ -262,7 +262,13 @@ mod tests {
     fn a_hash_is_64_lowercase_hex_digits() {
         let text = "0a".repeat(32);
         assert_eq!(CaHash::parse(&text).unwrap().to_string(), text);
-        for bad in ["", "0a", &"0A".repeat(32), &"0a".repeat(33), &"zz".repeat(32)] {
+        for bad in [
+            "",
+            "0a",
+            &"0A".repeat(32),
+            &"0a".repeat(33),
+            &"zz".repeat(32),
+        ] {
             assert_eq!(CaHash::parse(bad), Err(CaError::NoHash));
         }
     }
