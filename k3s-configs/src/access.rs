@@ -5,6 +5,7 @@
 //! Errors: none of them ever holds a token.
 //! Source: Kubernetes `v1.Config`; K3s `pkg/clientaccess/token.go` (`parseToken`).
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -22,6 +23,32 @@ pub use ca::{CaError, CaHash};
 /// K3s signs the certificates of kubelets with the same CA as its own, for whatever address a
 /// joiner names. Who checked an address alone could be answered by a stranger's machine.
 pub const API_SERVER_NAME: &str = "kubernetes.default.svc";
+
+/// The name to demand of a server at `url` when nobody chose one: none where its host is a DNS name
+/// with a dot inside, which no node's certificate can bear.
+#[must_use]
+pub fn default_server_name(url: &str) -> Option<&'static str> {
+    let host = host(url);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let unmistakable = host.contains('.')
+        && !host.starts_with('[')
+        && host.parse::<IpAddr>().is_err()
+        // A last label of digits makes an address of it for some clients; an empty one a name
+        // without a dot.
+        && last.bytes().any(|byte| byte.is_ascii_alphabetic());
+    (!unmistakable).then_some(API_SERVER_NAME)
+}
+
+/// The host of an address, without scheme, user, port and path.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    if host.starts_with('[') {
+        return host;
+    }
+    host.split(':').next().unwrap_or(host)
+}
 
 /// The name of the cluster and of the context in our kubeconfigs.
 const NAME: &str = "k3s-daas";
@@ -130,6 +157,25 @@ mod tests {
         assert_eq!(context["cluster"], value["clusters"][0]["name"]);
         assert_eq!(context["user"], value["users"][0]["name"]);
         assert_eq!(value["current-context"], value["contexts"][0]["name"]);
+    }
+
+    #[test]
+    fn only_a_host_that_no_node_can_be_goes_without_a_name() {
+        for (url, name) in [
+            ("https://k3s.example.org:6443", None),
+            ("https://example.org", None),
+            ("https://10.0.0.1:6443", Some(API_SERVER_NAME)),
+            ("https://127.1:6443", Some(API_SERVER_NAME)),
+            ("https://[fd00::1]:6443", Some(API_SERVER_NAME)),
+            ("https://localhost:6443", Some(API_SERVER_NAME)),
+            ("https://master:6443", Some(API_SERVER_NAME)),
+            ("https://master.:6443", Some(API_SERVER_NAME)),
+            ("https://master/a.b", Some(API_SERVER_NAME)),
+            ("https://a.b@master", Some(API_SERVER_NAME)),
+        ] {
+            assert_eq!(default_server_name(url), name, "{url}");
+        }
+        assert!(API_SERVER_NAME.parse::<seal::NodeName>().is_err());
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use k3s_configs::{
-    AgentSettings, ClientCertificate, Profile, RenderedFile, Settings, explain, render, render_agent,
+    AgentSettings, ClientCertificate, Profile, RenderedFile, Settings, explain, render,
+    render_agent,
 };
 
 fn examples() -> [(&'static str, Settings); 2] {

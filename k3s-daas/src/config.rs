@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind, OrFail, Outcome};
 pub mod keys;
 mod values;
 
-pub use values::{FromText, List, Seconds, Setting, Url, owners_text};
+pub use values::{FromText, KubeName, List, Seconds, Setting, Url, owners_text};
 
 /// What the variables begin with.
 pub const ENV_PREFIX: &str = "K3S_DAAS_";

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub mod ca;
 pub mod causes;
 pub mod chain;
 pub mod cli;

@@ -1,5 +1,6 @@
-//! The webhooks in one process: TokenReviews and SubjectAccessReviews on one listener, health and
-//! metrics on another, one seal directory behind both.
+//! The webhooks in one process: TokenReviews and SubjectAccessReviews on one listener, admission of
+//! Nodes on another, node operators' REST API on a third, health and metrics on a fourth; one seal
+//! directory behind all.
 //!
 //! Shape:  nothing here waits for the chain or for the API server: the process comes up without
 //!         either, says what is missing at `/readyz`, and serves as soon as they are there.
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use authn_webhook::{Authn, AuthnMetrics};
 use authz_webhook::{AuthzMetrics, NamespaceWatch};
+use node_admission::{NodeMetrics, Nodes};
 use prometheus_client::registry::Registry;
 use seal::ElevatedOwners;
 use seal::access::GuardState;
@@ -39,14 +41,17 @@ mod listeners;
 mod readiness;
 pub mod reload;
 mod settings;
+mod trusted;
 mod work;
 
 use answers::Answers;
 use calls::Calls;
 use homes::Homes;
 use kube_client::KubeClient;
+use listeners::Served;
 use reload::ReloadMetrics;
 use settings::Settings;
+use trusted::Trusted;
 use work::Work;
 
 pub use listeners::pki_folder;
@@ -62,6 +67,10 @@ const POLL: Duration = Duration::from_millis(25);
 pub struct Server {
     /// Where the API server asks.
     pub address: SocketAddr,
+    /// Where the API server asks about Nodes.
+    pub admit_address: Option<SocketAddr>,
+    /// Where node operators' REST API is, if it is on.
+    pub api_address: Option<SocketAddr>,
     /// Where health and metrics are.
     pub metrics_address: SocketAddr,
     health: Health,
@@ -90,7 +99,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
 
     let kube = KubeClient::new(config.kubeconfig.clone(), Calls::register(&mut registry));
     let watch = Arc::new(NamespaceWatch::new());
-    watch.protect(settings.authz.policy.protected.clone());
+    watch.protect(settings.protected.clone());
     // Nobody is above viewer until the keeper of the guards says that they are in place.
     let in_place = GuardState::default();
     let guards = Guards::new(
@@ -121,11 +130,18 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         )),
         watch: Arc::clone(&watch),
     };
+    let nodes = Nodes::new(
+        Arc::clone(&directory),
+        settings.nodes,
+        NodeMetrics::register(&mut registry),
+    );
     let work = Work {
         kube,
+        trusted: Trusted::new(Arc::clone(&watch), settings.protected),
         watch,
         guards,
         tenants,
+        nodes,
     };
     let tasks = work.start(work::name(state_dir));
 
@@ -143,9 +159,13 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
     let listeners = listeners::start(
         config,
         tls,
-        RouteGroup::new("reviews", limits, &metrics).wrap(answers.router()),
-        health.clone(),
-        registry,
+        Served {
+            reviews: RouteGroup::new("reviews", limits, &metrics).wrap(answers.router()),
+            admit: None,
+            api: None,
+            health: health.clone(),
+            registry,
+        },
         &metrics,
         &shutdown,
     )
@@ -164,9 +184,18 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         work,
         reloads,
         shutdown,
-        listeners: [listeners.reviews, listeners.operations]
-            .map(|serving| AbortOnDropHandle::new(serving.task))
-            .into(),
+        admit_address: listeners.admit.as_ref().map(|serving| serving.address),
+        api_address: listeners.api.as_ref().map(|serving| serving.address),
+        listeners: [
+            Some(listeners.reviews),
+            listeners.admit,
+            listeners.api,
+            Some(listeners.operations),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|serving| AbortOnDropHandle::new(serving.task))
+        .collect(),
         directory: directory_tasks,
         _tasks: tasks,
     })

@@ -18,7 +18,7 @@ use crate::chain::Chain;
 use crate::config::keys;
 use crate::demo;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
-use crate::kubeconfig::{Cluster, Credential, write};
+use crate::kubeconfig::{API_SERVER_NAME, Cluster, Credential, write};
 use crate::progress::Progress;
 use crate::rendering;
 use crate::seals::new_token;
@@ -95,7 +95,7 @@ impl Stage {
         write(
             &path,
             &self.cluster,
-            &Credential::Inline(&new_token()?),
+            &Credential::Token(&new_token()?),
             "default",
         )?;
         Ok(path)
@@ -176,8 +176,8 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
 
     let cluster = Cluster {
         url: control_plane.url.clone(),
-        ca: Some(control_plane.ca_pem.clone().into_bytes()),
-        tls_server_name: None,
+        ca_pem: Some(control_plane.ca_pem.clone().into_bytes()),
+        tls_server_name: Some(API_SERVER_NAME.to_owned()),
     };
     for tenant in &tenants {
         tenants::write_kubeconfig(tenant, &cluster)?;

@@ -108,6 +108,8 @@ impl Cluster {
         let own = [
             ("listen", listen.as_str()),
             ("metrics_listen", "127.0.0.1:0"),
+            ("admit_listen", "127.0.0.1:0"),
+            ("api_listen", "127.0.0.1:0"),
             ("elevated_owners", "any"),
             ("kubeconfig", &kubeconfig),
         ];
@@ -273,10 +275,10 @@ impl Cluster {
         let path = self.folder.path().join("tenant.kubeconfig");
         let cluster = kubeconfig::Cluster {
             url: self.control_plane.url.clone(),
-            ca: Some(self.control_plane.ca_pem.clone().into_bytes()),
-            tls_server_name: None,
+            ca_pem: Some(self.control_plane.ca_pem.clone().into_bytes()),
+            tls_server_name: Some(kubeconfig::API_SERVER_NAME.to_owned()),
         };
-        kubeconfig::write(&path, &cluster, &Credential::Inline(token), namespace)
+        kubeconfig::write(&path, &cluster, &Credential::Token(token), namespace)
             .map_err(|failure| anyhow::anyhow!("{failure}"))?;
         Ok(path)
     }

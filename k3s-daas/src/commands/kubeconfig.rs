@@ -1,15 +1,16 @@
 //! `kubeconfig` and `join-token`: what a seal token is for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use k3s_configs::access::{CaHash, join_token as agents_token};
 use seal::SealToken;
 use zeroize::Zeroizing;
 
 use super::Context;
-use crate::ca;
 use crate::config::keys::{ClusterConfig, ClusterKeys, Group};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
-use crate::kubeconfig::{Cluster, Credential, render};
+use crate::kubeconfig::{Cluster, Credential, read_ca, render};
 use crate::output;
 use crate::secrets::{Origin, write_private};
 
@@ -62,14 +63,14 @@ pub fn kubeconfig(context: &Context, args: &KubeconfigArgs) -> Outcome {
             let path = std::fs::canonicalize(path).map_err(Failure::from)?;
             render(&cluster, &Credential::File(&path), &args.namespace)?
         }
-        (_, false) => render(&cluster, &Credential::Inline(&token), &args.namespace)?,
+        (_, false) => render(&cluster, &Credential::Token(&token), &args.namespace)?,
     };
     deliver(context, &text, args.to.as_ref(), "kubeconfig")
 }
 
 /// The cluster as configured.
 pub fn cluster(config: ClusterConfig) -> Outcome<Cluster> {
-    Cluster::new(
+    crate::kubeconfig::cluster(
         config.cluster_url.0,
         config.cluster_ca.as_ref(),
         config.tls_server_name,
@@ -100,8 +101,8 @@ pub struct JoinTokenArgs {
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
     /// The CA's hash, where the CA itself is not at hand
-    #[arg(long, value_name = "HEX", value_parser = ca::parse_hash, conflicts_with = "ca_file")]
-    pub ca_hash: Option<String>,
+    #[arg(long, value_name = "HEX", value_parser = CaHash::parse, conflicts_with = "ca_file")]
+    pub ca_hash: Option<CaHash>,
     /// The CA bundle's file; the configured cluster_ca when not given
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -120,8 +121,8 @@ pub fn join_token(context: &Context, args: &JoinTokenArgs) -> Outcome {
         &args.ca_hash,
         args.ca_file.as_ref().or(config.cluster_ca.as_ref()),
     ) {
-        (Some(hash), _) => hash.clone(),
-        (None, Some(path)) => ca::hash_of_file(path)?,
+        (Some(hash), _) => *hash,
+        (None, Some(path)) => hash_of_file(path)?,
         (None, None) => {
             return Err(Failure::message(Kind::Usage, "the cluster's CA is not known")
                 .next("give --ca-file (K3s: /var/lib/rancher/k3s/server/tls/server-ca.crt) or --ca-hash; \
@@ -129,6 +130,13 @@ pub fn join_token(context: &Context, args: &JoinTokenArgs) -> Outcome {
         }
     };
     let join = Origin::from_path(&args.token_file).join_credential()?;
-    let token = Zeroizing::new(format!("K10{hash}::{}\n", join.reveal().as_str()));
+    let token = Zeroizing::new(format!("{}\n", agents_token(&hash, &join).as_str()));
     deliver(context, &token, args.to.as_ref(), "join_token")
+}
+
+/// The hash of the bundle in a file, as an agent computes it.
+pub fn hash_of_file(path: &Path) -> Outcome<CaHash> {
+    let bundle = read_ca(path)?;
+    CaHash::of_bundle(&bundle, SystemTime::now())
+        .or_fail(Kind::Usage, format!("{} is no CA bundle", path.display()))
 }

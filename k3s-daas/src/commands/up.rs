@@ -109,6 +109,8 @@ async fn demo(context: &Context, args: UpArgs, folder: &Path) -> Outcome {
                 &[
                     ("listen", FREE),
                     ("metrics_listen", FREE),
+                    ("admit_listen", FREE),
+                    ("api_listen", FREE),
                     // What ends with a seal is shown, and nobody wants to wait ten minutes.
                     ("namespace_grace_seconds", "1"),
                 ],

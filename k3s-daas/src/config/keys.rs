@@ -2,6 +2,7 @@
 //! field of the configuration, the help text and the documents follow from it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use authz_webhook::Isolation;
@@ -11,7 +12,7 @@ use seal::access::Tenancy;
 use seal::{Address, ElevatedOwners};
 use tenancy::namespaces::Quota;
 
-use super::values::{List, Seconds, Url};
+use super::values::{KubeName, List, Seconds, Url};
 use super::{Key, Setting, Source, Sources};
 use crate::failure::{Failure, Kind, Outcome};
 
@@ -145,7 +146,9 @@ settings! {
         cluster_url: Url = Some("https://127.0.0.1:6443");
         /// File with the cluster's CA certificate (K3s: /var/lib/rancher/k3s/server/tls/server-ca.crt).
         cluster_ca: Option<PathBuf> = None;
-        /// Name that the API server's certificate must bear, where it is reached under another one.
+        /// Name that the API server's certificate must bear. When not given: the host of cluster_url
+        /// where that has a dot, else kubernetes.default.svc. K3s signs kubelets' certificates for any
+        /// address, but for no name with a dot.
         tls_server_name: Option<String> = None;
     }
 }
@@ -176,7 +179,8 @@ const CLOSED_RANGES: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.
 settings! {
     /// The webhooks' process.
     ServerKeys => ServerConfig {
-        /// Where the API server asks: POST /authenticate and /authorize.
+        /// Where the API server asks who somebody is and what he may do: POST /authenticate and
+        /// /authorize.
         listen: SocketAddr = Some("127.0.0.1:9443");
         /// Where /healthz, /readyz and /metrics are.
         metrics_listen: SocketAddr = Some("127.0.0.1:9090");
@@ -194,8 +198,37 @@ settings! {
         audiences: List<String> = Some("https://kubernetes.default.svc.cluster.local,k3s");
         /// How much the identities that all machines share may do: strict or open.
         worker_isolation: Isolation = Some("strict");
-        /// Names of the control plane's own nodes, which need no seal.
+        /// Names of the control plane's own nodes, which need no seal and make their own Nodes.
         control_plane_nodes: List<String> = Some("");
+        /// Nodes that pods of protected namespaces may run on: machines of the operator's.
+        trusted_nodes: List<KubeName> = Some("");
+        /// Names that no seal's node may bear, besides localhost, kubernetes, this machine's own, the
+        /// control plane's nodes and the host of cluster_url: every name without a dot in the API
+        /// server's certificate belongs here.
+        reserved_node_names: List<KubeName> = Some("");
+        /// How long a node whose seal ended without fault may go on, to be drained, in seconds.
+        drain_grace_seconds: Seconds = Some("300");
+        /// How long before its seal expires a node's owner is warned, in seconds.
+        node_warn_seconds: Seconds = Some("86400");
+        /// Networks of the cluster's pods and services (K3s: cluster-cidr, service-cidr), and of the
+        /// control plane where no node is: no node's address may lie in one.
+        cluster_ranges: List<IpNet> = Some("10.42.0.0/16,10.43.0.0/16");
+        /// Where the API server asks about Nodes: POST /admit.
+        admit_listen: SocketAddr = Some("127.0.0.1:9444");
+        /// Where the API server reaches that; derived from admit_listen when not given.
+        admit_url: Option<Url> = None;
+        /// CA of the webhooks' certificate, PEM: the API server checks /admit by it. Needed with
+        /// tls_certificate; else the state folder's own.
+        admit_ca: Option<PathBuf> = None;
+        /// Where node operators' REST API is; empty turns it off. Off loopback it needs
+        /// api_certificate and api_key.
+        api_listen: Option<SocketAddr> = Some("127.0.0.1:8443");
+        /// The REST API's certificate, PEM; made anew under the state folder when not given.
+        api_certificate: Option<PathBuf> = None;
+        /// Its private key, PEM, mode 0600.
+        api_key: Option<PathBuf> = None;
+        /// How many calls of the REST API a seal has each minute; more are told to come back.
+        api_requests_per_minute: NonZeroU32 = Some("100");
         /// Namespaces that are protected besides kube-*, default and the extension's own.
         protected_namespaces: List<String> = Some("");
         /// API groups of custom resources that developers may use in their own namespaces.

@@ -1,6 +1,7 @@
 //! The types of values, and how each is read from text.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use std::time::Duration;
@@ -65,6 +66,7 @@ macro_rules! from_str {
 from_str! {
     u16 => "give a whole number up to 65535",
     u32 => "give a whole number",
+    NonZeroU32 => "give a whole number, at least 1",
     u64 => "give a whole number",
     SocketAddr => "give an address and a port, such as 127.0.0.1:9443",
     IpAddr => "give an IP address, such as 127.0.0.1",
@@ -85,6 +87,30 @@ impl FromText for Seconds {
         let seconds = text.parse().ok().filter(|seconds| *seconds <= TEN_YEARS);
         let seconds = seconds.ok_or("give whole seconds, at most 315360000 (ten years)")?;
         Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+/// The name of a Node or of a host, a DNS subdomain: dots are allowed, as in a server's own name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KubeName(pub String);
+
+impl FromText for KubeName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let label = |label: &str| {
+            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if text.len() <= 253 && text.split('.').all(label) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!(
+                "{text:?} is no node's name: lowercase letters, digits, dots and inner hyphens"
+            ))
+        }
     }
 }
 

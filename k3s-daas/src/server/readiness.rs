@@ -1,12 +1,16 @@
 //! What must be known before answers are right, each with the reason why it is not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sui_ledger::directory::Directory;
 use tenancy::guards::{GuardStatus, Standing};
 use webhook_server::Health;
 
 use super::work::Work;
+
+/// What is known of nodes is too old after this: as long as for namespaces.
+const NODES_MAX_AGE: Duration = Duration::from_mins(1);
 
 /// Adds the checks of `/readyz`.
 pub(super) fn add_checks(health: &Health, directory: &Arc<Directory>, work: &Work) {
@@ -30,6 +34,16 @@ pub(super) fn add_checks(health: &Health, directory: &Arc<Directory>, work: &Wor
                     .into(),
             )
         }
+    });
+    let nodes = work.nodes.clone();
+    health.add_fn("nodes", move || match nodes.view_age() {
+        Some(age) if age < NODES_MAX_AGE => Ok(()),
+        Some(age) => Err(format!(
+            "the API server has told nothing of SealedNodes for {} s",
+            age.as_secs()
+        )
+        .into()),
+        None => Err("the API server has not told of all SealedNodes yet".into()),
     });
     let guards = work.guards.clone();
     health.add_fn("guards", move || match lacking(&guards.status()) {

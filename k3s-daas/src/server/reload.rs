@@ -16,7 +16,7 @@ use crate::config::keys::{Effective, ServerConfig};
 use crate::failure::Outcome;
 
 /// The keys that count without a restart.
-pub const LIVE: [&str; 14] = [
+pub const LIVE: [&str; 19] = [
     "elevated_owners",
     "tenancy",
     "audiences",
@@ -31,6 +31,11 @@ pub const LIVE: [&str; 14] = [
     "quota_admin",
     "quota_super",
     "closed_ranges",
+    "trusted_nodes",
+    "reserved_node_names",
+    "drain_grace_seconds",
+    "node_warn_seconds",
+    "cluster_ranges",
 ];
 /// Keys whose values may hold somebody's access key.
 const HIDDEN: [&str; 1] = ["endpoint"];
@@ -164,6 +169,11 @@ fn merged(running: &ServerConfig, new: &ServerConfig) -> ServerConfig {
         quota_admin: new.quota_admin,
         quota_super: new.quota_super,
         closed_ranges: new.closed_ranges,
+        trusted_nodes: new.trusted_nodes,
+        reserved_node_names: new.reserved_node_names,
+        drain_grace_seconds: new.drain_grace_seconds,
+        node_warn_seconds: new.node_warn_seconds,
+        cluster_ranges: new.cluster_ranges,
         ..running.clone()
     }
 }
@@ -221,6 +231,8 @@ impl Server {
             self.answers.replace(&settings);
             self.work.guards.replace_settings(settings.guards);
             self.work.tenants.replace_settings(settings.namespaces);
+            self.work.nodes.replace_settings(settings.nodes);
+            self.work.trusted.replace(settings.protected);
             Reloaded::Applied
         };
         let keys = loaded.keys;
@@ -263,6 +275,7 @@ mod tests {
                 "700000",
                 "7",
                 "127.0.0.1:1",
+                "https://a",
             ];
             let fits = values.iter().find(|value| {
                 let other = key.default != Some(**value);

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use authn_webhook::Audiences;
+use node_admission::NodeSettings;
 use seal::ElevatedOwners;
 use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces};
 
 use tenancy::guards::GuardSettings;
 use tenancy::namespaces::{NamespaceSettings, Quotas};
 
+use crate::config::KubeName;
 use crate::config::keys::ServerConfig;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 
@@ -20,6 +22,8 @@ pub(super) struct Settings {
     pub(super) authz: authz_webhook::Settings,
     pub(super) guards: GuardSettings,
     pub(super) namespaces: NamespaceSettings,
+    pub(super) nodes: NodeSettings,
+    pub(super) protected: ProtectedNamespaces,
 }
 
 impl Settings {
@@ -38,7 +42,7 @@ impl Settings {
             .or_fail(Kind::Usage, "audiences is wrong")?;
         let namespaces = namespaces(config, elevated.clone())?;
         let policy = Policy {
-            protected,
+            protected: protected.clone(),
             tenancy: config.tenancy,
             custom_resource_groups: groups,
             elevated_owners: elevated.clone(),
@@ -56,6 +60,8 @@ impl Settings {
             },
             guards: guards(config),
             namespaces,
+            nodes: nodes(config)?,
+            protected,
         })
     }
 }
@@ -64,7 +70,47 @@ impl Settings {
 pub fn guards(config: &ServerConfig) -> GuardSettings {
     GuardSettings {
         protected_namespaces: config.protected_namespaces.0.iter().cloned().collect(),
+        control_plane_nodes: config.control_plane_nodes.0.iter().cloned().collect(),
     }
+}
+
+/// What nodes that join with a seal depend on.
+fn nodes(config: &ServerConfig) -> Outcome<NodeSettings> {
+    let names = |list: &[KubeName]| list.iter().map(|name| name.0.clone()).collect();
+    let settings = NodeSettings {
+        control_plane_nodes: config.control_plane_nodes.0.iter().cloned().collect(),
+        trusted_nodes: names(&config.trusted_nodes.0),
+        reserved_names: names(&config.reserved_node_names.0),
+        drain_grace: config.drain_grace_seconds.0,
+        warn_before: config.node_warn_seconds.0,
+        cluster_ranges: config.cluster_ranges.0.clone(),
+    };
+    // A reserved name is no seal's: a node of the operator's that joins with one would never join.
+    let both = settings
+        .reserved_names
+        .intersection(&settings.trusted_nodes);
+    let both: Vec<&str> = both.map(String::as_str).collect();
+    if !both.is_empty() {
+        return Err(Failure::message(
+            Kind::Usage,
+            format!(
+                "trusted_nodes and reserved_node_names both hold {}",
+                both.join(", ")
+            ),
+        )
+        .next(
+            "a node of the control plane goes into control_plane_nodes and, if pods of protected \
+             namespaces may run there, into trusted_nodes; no seal's node can bear its name anyway",
+        ));
+    }
+    if settings.cluster_ranges.is_empty() {
+        return Err(Failure::message(
+            Kind::Usage,
+            "cluster_ranges is empty: a joiner could take the address of a service or of a pod",
+        )
+        .next("give the networks of the cluster's pods and services (K3s: cluster-cidr, service-cidr)"));
+    }
+    Ok(settings)
 }
 
 fn namespaces(config: &ServerConfig, elevated: ElevatedOwners) -> Outcome<NamespaceSettings> {

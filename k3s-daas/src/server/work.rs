@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use authz_webhook::NamespaceWatch;
+use node_admission::Nodes;
 use sha2::{Digest, Sha256};
 use sui_ledger::directory::Directory;
 use tenancy::guards::Guards;
@@ -11,6 +12,7 @@ use tenancy::namespaces::Tenants;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kube_client::KubeClient;
+use super::trusted::Trusted;
 
 /// Handles of everything that works with the API server.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub(super) struct Work {
     pub(super) watch: Arc<NamespaceWatch>,
     pub(super) guards: Guards,
     pub(super) tenants: Tenants<Directory>,
+    pub(super) nodes: Nodes<Directory>,
+    pub(super) trusted: Trusted,
 }
 
 impl Work {
@@ -44,13 +48,27 @@ impl Work {
             })
         };
         let tenants = {
-            let work = self.clone();
+            let (work, name) = (self.clone(), name.clone());
             tokio::spawn(async move {
                 let keep = |client| work.tenants.run(client, name.clone());
                 work.kube.with_each(keep).await;
             })
         };
-        [identity, namespaces, guards, tenants]
+        let known = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let follow = |client| work.nodes.follow(client);
+                work.kube.with_each(follow).await;
+            })
+        };
+        let trusted = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let keep = |client| work.trusted.run(client);
+                work.kube.with_each(keep).await;
+            })
+        };
+        [identity, namespaces, guards, tenants, known, trusted]
             .map(AbortOnDropHandle::new)
             .into()
     }

@@ -47,7 +47,7 @@ pub async fn refresh(stage: &Stage, tenant: &Tenant) -> Outcome<PathBuf> {
     write(
         &kubeconfig,
         &stage.cluster,
-        &Credential::Inline(&old),
+        &Credential::Token(&old),
         "default",
     )?;
     let seals = Seals::new(&stage.layout.tenant(tenant.tier));

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use k3s_configs::access::CaHash;
+
 use crate::program::{Program, answer, mode};
 
 const TOKEN: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -299,7 +301,7 @@ fn kubeconfigs_and_join_tokens_are_private_files_of_the_right_form() {
     program.run_with(&args, TOKEN).ok();
     let written = program.path("join.token");
     assert_eq!(mode(&written), 0o600);
-    let hash = k3s_daas::ca::hash_of_bundle(ca.as_bytes()).unwrap();
+    let hash = CaHash::of_bundle(ca.as_bytes(), std::time::SystemTime::now()).unwrap();
     assert_eq!(
         std::fs::read_to_string(&written).unwrap(),
         format!("K10{hash}::{JOIN}\n")

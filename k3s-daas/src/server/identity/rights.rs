@@ -17,6 +17,10 @@ pub struct Right {
     pub why: &'static str,
 }
 
+/// The definition of SealedNodes.
+const SEALED_NODES: &str = "sealednodes.k3s-daas.io";
+/// The configuration of the webhook that looks at Nodes.
+const NODE_WEBHOOK: &str = "k3s-daas-nodes";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const READ: &[&str] = &["get", "list", "watch"];
 const KEEP: &[&str] = &[
@@ -92,15 +96,45 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &[""],
         resources: &["pods"],
         names: &[],
-        verbs: &["list", "delete", "deletecollection"],
-        why: "end the pods of ended owners",
+        verbs: &["get", "list", "watch", "delete", "deletecollection"],
+        why: "end the pods of ended owners and of nodes that are cut off",
+    },
+    Right {
+        groups: &[""],
+        resources: &["pods/eviction"],
+        names: &[],
+        verbs: &["create"],
+        why: "drain a node whose seal ended, with respect for disruption budgets",
     },
     Right {
         groups: &[""],
         resources: &["nodes"],
         names: &[],
-        verbs: READ,
-        why: "the addresses that tenants' pods must not reach",
+        verbs: KEEP,
+        why: "the Node of every active seal, from first join to cut; and the addresses that \
+              tenants' pods must not reach",
+    },
+    Right {
+        groups: &["k3s-daas.io"],
+        resources: &["sealednodes"],
+        names: &[],
+        verbs: KEEP,
+        why: "what is known of nodes that join by stake",
+    },
+    Right {
+        groups: &["k3s-daas.io"],
+        resources: &["sealednodes/status"],
+        names: &[],
+        verbs: &["get", "update", "patch"],
+        why: "how each of them stands",
+    },
+    Right {
+        groups: &["apiextensions.k8s.io"],
+        resources: &["customresourcedefinitions"],
+        names: &[SEALED_NODES],
+        // A server-side apply that makes it is asked for `create` with the name.
+        verbs: &["get", "create", "patch"],
+        why: "the kind SealedNode itself, and no other",
     },
     Right {
         groups: &["discovery.k8s.io"],
@@ -128,6 +162,13 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         verbs: KEEP,
         why: "the guards inside the API server",
     },
+    Right {
+        groups: &["admissionregistration.k8s.io"],
+        resources: &["validatingwebhookconfigurations"],
+        names: &[NODE_WEBHOOK],
+        verbs: &["get", "list", "watch", "create", "patch"],
+        why: "when the API server asks us about Nodes, and nobody else about anything",
+    },
 ];
 
 /// In the extension's own namespace.
@@ -137,7 +178,7 @@ pub const NAMESPACE_RIGHTS: &[Right] = &[
         resources: &["leases"],
         names: &[],
         verbs: &["get", "list", "watch", "create", "update", "patch"],
-        why: "one of several servers looks after the namespaces",
+        why: "one of several servers looks after the namespaces, and one after the nodes",
     },
     Right {
         groups: &[""],
@@ -191,6 +232,45 @@ mod tests {
             let writes = right.verbs.iter().any(|verb| !READ.contains(verb));
             if right.resources.iter().any(|one| roles.contains(one)) {
                 assert!(!writes || right.verbs == ["bind"], "{right:?}");
+            }
+        }
+    }
+
+    fn with(resource: &str) -> Vec<&'static Right> {
+        let all = CLUSTER_RIGHTS.iter().chain(NAMESPACE_RIGHTS);
+        all.filter(|right| right.resources.contains(&resource))
+            .collect()
+    }
+
+    #[test]
+    fn of_kinds_that_rule_the_whole_cluster_the_server_writes_its_own_objects_alone() {
+        for (resource, name) in [
+            ("customresourcedefinitions", SEALED_NODES),
+            ("validatingwebhookconfigurations", NODE_WEBHOOK),
+        ] {
+            let rights = with(resource);
+            assert!(!rights.is_empty());
+            for right in rights {
+                assert_eq!(right.names, [name]);
+                assert!(!right.verbs.contains(&"delete"), "{right:?}");
+            }
+        }
+        assert!(with("mutatingwebhookconfigurations").is_empty());
+    }
+
+    #[test]
+    fn the_server_makes_no_pods_and_goes_through_no_node() {
+        for right in CLUSTER_RIGHTS.iter().chain(NAMESPACE_RIGHTS) {
+            for resource in right.resources {
+                let (kind, sub) = resource.split_once('/').unwrap_or((resource, ""));
+                let allowed = ["eviction", "status", ""];
+                assert!(allowed.contains(&sub), "{right:?}");
+                assert!(kind != "nodes" || sub.is_empty(), "{right:?}");
+                if *resource == "pods" {
+                    for verb in ["create", "update", "patch"] {
+                        assert!(!right.verbs.contains(&verb), "{right:?}");
+                    }
+                }
             }
         }
     }
