@@ -6,6 +6,7 @@
 //! Errors: `LaunchError`; each says what to do about it.
 //! Not here: building or downloading anything.
 
+pub mod agent;
 mod error;
 mod find;
 mod k3s;
@@ -14,6 +15,7 @@ mod modules;
 mod port;
 mod running;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,8 +43,12 @@ pub struct StartOptions {
     /// A rendered drop-in for K3s. Where there is one, K3s takes it *instead of* both lists of
     /// arguments, which it holds already; the modules only know the arguments.
     pub k3s_config_drop_in: Option<PathBuf>,
-    /// The API server's port on 127.0.0.1. `None`: the one of an earlier run, else a free one.
+    /// The API server's port. `None`: the one of an earlier run, else a free one.
     pub port: Option<u16>,
+    /// The address that it listens on for workers in namespaces of their own, such as
+    /// [`AgentNetwork::server_address`](agent::AgentNetwork::server_address). `None`: 127.0.0.1, and
+    /// no workers.
+    pub reachable_at: Option<Ipv4Addr>,
     /// Whether each write waits for the disk. Tests do without.
     pub durable: bool,
     /// How long a start may take.
@@ -61,6 +67,7 @@ impl StartOptions {
             controller_manager_args: Vec::new(),
             k3s_config_drop_in: None,
             port: None,
+            reachable_at: None,
             durable: true,
             ready_within: READY_WITHIN,
             kubectl: None,
@@ -75,7 +82,8 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
     let started = Instant::now();
     let dir = absolute(&options.dir)?;
     make_private_dir(&dir)?;
-    let ports = port::choose(&dir, options.port, binary.kind)?;
+    let address = options.reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
+    let ports = port::choose(&dir, address, options.port, binary.kind)?;
     let arguments = Arguments::of(&options);
     let kubectl = match options.kubectl {
         Some(kubectl) => kubectl,
@@ -86,12 +94,13 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
         ControlPlaneKind::K3s => k3s::plan(
             binary,
             &dir,
-            ports,
+            (options.reachable_at, ports),
             &arguments,
             options.k3s_config_drop_in.as_deref(),
         )?,
         ControlPlaneKind::Modules => {
-            modules::plan(binary, &dir, ports, &arguments, options.durable)
+            let at = (options.reachable_at, ports);
+            modules::plan(binary, &dir, at, &arguments, options.durable)
         }
     };
     tracing::debug!(kind = binary.kind.label(), dir = %dir.display(), port = ports, "starting a control plane");

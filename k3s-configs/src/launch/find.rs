@@ -92,13 +92,17 @@ impl Search {
     }
 
     fn on_path(&self, program: &str) -> Option<PathBuf> {
-        let path = self.path.as_ref()?;
-        std::env::split_paths(path)
-            // An empty element means the current folder, which nobody means.
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(program))
-            .find(|candidate| is_executable(candidate))
+        on_path(self.path.as_ref(), program)
     }
+}
+
+/// Where a program is on `$PATH`.
+pub(super) fn on_path(path: Option<&OsString>, program: &str) -> Option<PathBuf> {
+    std::env::split_paths(path?)
+        // An empty element means the current folder, which nobody means.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|candidate| is_executable(candidate))
 }
 
 /// The control plane to start: `$K3S_BIN`, else a `k3s` on PATH, else a downloaded release, else

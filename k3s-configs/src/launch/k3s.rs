@@ -1,5 +1,6 @@
 //! A K3s server without an agent: how it is called.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -52,7 +53,7 @@ const PACKAGED: [&str; 5] = [
 pub(super) fn plan(
     binary: &Binary,
     dir: &Path,
-    port: u16,
+    (reachable_at, port): (Option<Ipv4Addr>, u16),
     arguments: &Arguments,
     drop_in: Option<&Path>,
 ) -> Result<Plan, LaunchError> {
@@ -92,23 +93,36 @@ pub(super) fn plan(
             // the kubeconfig out of /etc/rancher, where they may be another server's, and so no
             // root is needed.
             "--rootless",
-            "--bind-address=127.0.0.1",
-            // K3s publishes no loopback address for the service `kubernetes`, and looks for
-            // another on the interfaces, of which a machine without network has none.
-            "--advertise-address=203.0.113.1",
-            "--node-ip=203.0.113.1",
             "--flannel-backend=none",
             "--disable-network-policy",
             "--disable-kube-proxy",
-            "--disable-cloud-controller",
             "--disable-helm-controller",
-            "--egress-selector-mode=disabled",
             // Fixed ports, of which two servers on one machine would both want the same.
             "--kube-controller-manager-arg=secure-port=0",
             "--kube-scheduler-arg=secure-port=0",
         ])
         .arg(format!("--https-listen-port={port}"))
         .arg(format!("--lb-server-port={}", port.saturating_add(2)));
+    let address = reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
+    let url = format!("https://{address}:{port}");
+    command.arg(format!("--bind-address={address}"));
+    if reachable_at.is_some() {
+        command
+            .arg(format!("--advertise-address={address}"))
+            .arg(format!("--node-ip={address}"))
+            // Logs and exec go over the tunnel that agents open.
+            .arg("--egress-selector-mode=agent");
+    } else {
+        command.args([
+            // K3s publishes no loopback address for the service `kubernetes`, and looks for
+            // another on the interfaces, of which a machine without network has none.
+            "--advertise-address=203.0.113.1",
+            "--node-ip=203.0.113.1",
+            "--egress-selector-mode=disabled",
+            // It completes Nodes, of which there are none.
+            "--disable-cloud-controller",
+        ]);
+    }
     command.args(PACKAGED.map(|component| format!("--disable={component}")));
     if drop_in.is_none() {
         command.args(&arguments.0);
@@ -116,7 +130,8 @@ pub(super) fn plan(
     Ok(Plan {
         command,
         program: binary.path.clone(),
-        url: format!("https://127.0.0.1:{port}"),
+        join_url: reachable_at.map(|_| url.clone()),
+        url,
         admin_kubeconfig,
         ca: data_dir.join("server/tls/server-ca.crt"),
         log: dir.join("control-plane.log"),

@@ -1,5 +1,6 @@
 //! The control plane of `tests/control-plane`: how it is called.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -11,25 +12,35 @@ use super::running::Plan;
 pub(super) fn plan(
     binary: &Binary,
     dir: &Path,
-    port: u16,
+    (reachable_at, port): (Option<Ipv4Addr>, u16),
     arguments: &Arguments,
     durable: bool,
 ) -> Plan {
     let mut command = Command::new(&binary.path);
+    let address = reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
     let admin_kubeconfig = dir.join("admin.kubeconfig");
     command
-        .args(["up", "--bind-address=127.0.0.1", "--stop-with-stdin"])
+        .args(["up", "--stop-with-stdin"])
+        .arg(format!("--bind-address={address}"))
         .arg(format!("--secure-port={port}"))
         .arg(flag("--data-dir", dir))
         .arg(flag("--write-kubeconfig", &admin_kubeconfig));
     if !durable {
         command.arg("--etcd-no-fsync");
     }
+    let join_url = reachable_at.map(|address| {
+        let supervisor = port.saturating_add(1);
+        command
+            .arg(format!("--advertise-address={address}"))
+            .arg(format!("--supervisor-port={supervisor}"));
+        format!("https://{address}:{supervisor}")
+    });
     command.args(&arguments.0);
     Plan {
         command,
         program: binary.path.clone(),
-        url: format!("https://127.0.0.1:{port}"),
+        url: format!("https://{address}:{port}"),
+        join_url,
         admin_kubeconfig,
         ca: dir.join("tls/server-ca.crt"),
         log: dir.join("control-plane.log"),

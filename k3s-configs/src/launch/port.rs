@@ -1,4 +1,4 @@
-//! Ports for a control plane on 127.0.0.1.
+//! Ports for a control plane.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -23,43 +23,49 @@ const FILE: &str = "port";
 const fn width(kind: ControlPlaneKind) -> u16 {
     match kind {
         ControlPlaneKind::K3s => 3,
-        ControlPlaneKind::Modules => 1,
+        // The API server's, and that of the double of K3s's supervisor.
+        ControlPlaneKind::Modules => 2,
     }
 }
 
 /// The port that was asked for, else that of an earlier run, else a free one.
 pub(super) fn choose(
     dir: &Path,
+    address: Ipv4Addr,
     wanted: Option<u16>,
     kind: ControlPlaneKind,
 ) -> Result<u16, LaunchError> {
     let file = dir.join(FILE);
     let earlier = || std::fs::read_to_string(&file).ok()?.trim().parse().ok();
     let port = match wanted.or_else(earlier) {
-        Some(port) if all_free(port, width(kind)) => port,
+        Some(port) if all_free(address, port, width(kind)) => port,
         Some(port) => return Err(LaunchError::PortTaken { port }),
-        None => free(width(kind))?,
+        None => free(address, width(kind))?,
     };
     std::fs::write(&file, format!("{port}\n"))
         .map_err(|source| LaunchError::file(&file, source))?;
     Ok(port)
 }
 
-fn free(width: u16) -> Result<u16, LaunchError> {
+fn free(address: Ipv4Addr, width: u16) -> Result<u16, LaunchError> {
     let mut random = rand::rng();
     (0..TRIES)
         .map(|_| random.random_range(FIRST..LAST))
-        .find(|port| all_free(*port, width))
+        .find(|port| all_free(address, *port, width))
         .ok_or(LaunchError::NoPort {
             first: FIRST,
             last: LAST,
         })
 }
 
-fn all_free(port: u16, width: u16) -> bool {
+fn all_free(address: Ipv4Addr, port: u16, width: u16) -> bool {
     (0..width).all(|offset| {
-        port.checked_add(offset)
-            .is_some_and(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        // K3s's own components talk to 127.0.0.1 wherever else it listens.
+        port.checked_add(offset).is_some_and(|port| {
+            [address, Ipv4Addr::LOCALHOST]
+                .iter()
+                .all(|address| TcpListener::bind((*address, port)).is_ok())
+        })
     })
 }
 
@@ -70,9 +76,9 @@ mod tests {
     #[test]
     fn a_second_run_on_the_folder_takes_the_same_port() {
         let dir = tempfile::tempdir().unwrap();
-        let port = choose(dir.path(), None, ControlPlaneKind::K3s).unwrap();
+        let port = choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap();
         assert_eq!(
-            choose(dir.path(), None, ControlPlaneKind::K3s).unwrap(),
+            choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap(),
             port
         );
     }
@@ -83,7 +89,7 @@ mod tests {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         assert!(matches!(
-            choose(dir.path(), Some(port), ControlPlaneKind::Modules),
+            choose(dir.path(), Ipv4Addr::LOCALHOST, Some(port), ControlPlaneKind::Modules),
             Err(LaunchError::PortTaken { port: refused }) if refused == port
         ));
     }
@@ -91,14 +97,22 @@ mod tests {
     #[test]
     fn k3s_needs_the_ports_after_its_own_as_well() {
         let dir = tempfile::tempdir().unwrap();
-        let port = choose(dir.path(), None, ControlPlaneKind::K3s).unwrap();
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).unwrap();
-        assert!(choose(dir.path(), None, ControlPlaneKind::K3s).is_err());
-        assert!(choose(dir.path(), None, ControlPlaneKind::Modules).is_ok());
+        let port = choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 2)).unwrap();
+        assert!(choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).is_err());
+        assert!(
+            choose(
+                dir.path(),
+                Ipv4Addr::LOCALHOST,
+                None,
+                ControlPlaneKind::Modules
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn the_highest_port_has_none_after_it() {
-        assert!(!all_free(u16::MAX, 2));
+        assert!(!all_free(Ipv4Addr::LOCALHOST, u16::MAX, 2));
     }
 }

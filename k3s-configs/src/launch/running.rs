@@ -35,6 +35,7 @@ pub(super) struct Plan {
     pub(super) command: Command,
     pub(super) program: PathBuf,
     pub(super) url: String,
+    pub(super) join_url: Option<String>,
     pub(super) admin_kubeconfig: PathBuf,
     pub(super) ca: PathBuf,
     pub(super) log: PathBuf,
@@ -49,6 +50,9 @@ pub struct ControlPlane {
     pub admin_kubeconfig: PathBuf,
     /// Where the API server listens.
     pub url: String,
+    /// Where workers join: K3s's supervisor, or what stands in for it. Only with
+    /// [`StartOptions::reachable_at`](super::StartOptions::reachable_at).
+    pub join_url: Option<String>,
     /// The Kubernetes version that it says it is.
     pub version: String,
     /// The CA of its certificate.
@@ -98,6 +102,7 @@ pub(super) fn spawn(
         kind,
         admin_kubeconfig: plan.admin_kubeconfig,
         url: plan.url,
+        join_url: plan.join_url,
         version: String::new(),
         ca_pem: String::new(),
         kubectl,
@@ -232,7 +237,7 @@ impl Drop for ControlPlane {
 }
 
 /// The end of a log, for an error.
-fn tail(log: &Path) -> String {
+pub(super) fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
