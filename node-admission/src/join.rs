@@ -24,8 +24,8 @@ use tokio::sync::Semaphore;
 
 pub use error::JoinError;
 #[allow(unused_imports, reason = "for the nodes' lives")]
-pub(crate) use placeholder::{TAINT_UNINITIALIZED, annotations};
-pub(crate) use placeholder::{Whose, node, whose};
+pub(crate) use placeholder::{TAINT_UNINITIALIZED, Whose, annotations, whose};
+pub(crate) use placeholder::{is_there, node};
 
 use crate::nodes::{NodeDirectory, Shared};
 use crate::records;
@@ -163,19 +163,28 @@ async fn make<D: NodeDirectory>(
 ) -> Outcome {
     // Never closed.
     let _place = shared.joins.making.acquire().await;
+    // Before anything is written: what is said of a name that is taken would be said of another's
+    // Node.
+    let is_there = placeholder::is_there(client, name, &record.owner).await?;
     let sealed = records::ensure(client, name, hash, record).await?;
-    let settings = shared.settings.load_full();
+    let tier = shared.directory.thresholds().tier(record.stake);
     let taints = sealed
         .status
         .as_ref()
         .map(|status| status.agent_taints.as_slice())
         .unwrap_or_default();
-    let tier = shared.directory.thresholds().tier(record.stake);
-    let wanted = node(name, record, tier, taints, &settings);
+    let wanted = node(name, record, tier, taints, &shared.settings.load());
     // That its agent has asked is written before its Node is made: so the Node that is missing
     // after a crash in between is made by whoever keeps the nodes.
     records::asked(client, name, record, tier, sealed).await?;
-    let made = placeholder::ensure(client, &wanted, &record.owner).await?;
+    if is_there {
+        return Ok(());
+    }
+    let made = placeholder::make(client, &wanted).await?;
+    // Somebody else made it in between: whose it is has to be seen.
+    if !made && !placeholder::is_there(client, name, &record.owner).await? {
+        return Err(JoinError::Ending);
+    }
     if made {
         shared.metrics.made_node();
         tracing::info!(node = %name, seal = %record.seal_id, "a node joins");

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 pub(crate) use heartbeats::{Heartbeats, Kept};
 
-use crate::join::{JoinError, Whose, whose};
+use crate::join::{JoinError, is_there};
 use crate::sealed_node::{NodeState, Registration, SealedNode, SealedNodeSpec};
 use crate::settings::NodeSettings;
 use crate::within::within;
@@ -182,11 +182,8 @@ pub(crate) async fn register(
         return Err(JoinError::Reserved);
     }
     let registration = checked(registration)?;
-    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(client.clone());
-    let found = within("read a node", nodes.get_metadata_opt(name.as_str())).await?;
-    if found.is_some_and(|found| whose(&found.metadata) != Whose::Owners(record.owner)) {
-        return Err(JoinError::Taken);
-    }
+    // As when it joins: nothing is said of a name that is another's.
+    is_there(client, name, &record.owner).await?;
     drop(ensure(client, name, hash, record).await?);
     let all: Api<SealedNode> = Api::all(client.clone());
     let patch = json!({ "status": { "registration": registration } });
@@ -215,3 +212,6 @@ fn checked(registration: Registration) -> Result<Registration, JoinError> {
         ..registration
     })
 }
+
+#[cfg(test)]
+mod tests;

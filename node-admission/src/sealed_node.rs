@@ -2,7 +2,9 @@
 //!
 //! Shape:  `sealednodes.k3s-daas.io/v1`, cluster-scoped, named as the Node. `spec` says whose the
 //!         node is, `status` how it stands. Only the server writes either.
+//!         The printed expiry is text: kubectl shows a date that is to come as `<invalid>`.
 //! Units:  amounts in MIST, times in ms since the epoch, both as integers.
+//! Errors: what does not match the schema is refused by the API server, whoever writes it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
     printcolumn = r#"{"name":"Stake","type":"integer","format":"int64","jsonPath":".status.stakeMist","description":"MIST"}"#,
     printcolumn = r#"{"name":"Tier","type":"string","jsonPath":".status.tier"}"#,
-    printcolumn = r#"{"name":"Expires","type":"date","jsonPath":".status.expires"}"#,
+    printcolumn = r#"{"name":"Expires","type":"string","jsonPath":".status.expires"}"#,
     printcolumn = r#"{"name":"Owner","type":"string","jsonPath":".spec.owner","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.reason"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
@@ -30,10 +32,13 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct SealedNodeSpec {
     /// The owner's address: `0x` and 64 hex digits.
+    #[schemars(regex(pattern = "^0x[0-9a-f]{64}$"))]
     pub owner: String,
     /// The seal's object id: `0x` and 64 hex digits.
+    #[schemars(regex(pattern = "^0x[0-9a-f]{64}$"))]
     pub seal_id: String,
     /// The credential hash under which the chain keeps the seal: 64 hex digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub credential_hash: String,
 }
 
@@ -85,6 +90,7 @@ pub struct SealedNodeStatus {
     /// Taints that the agent's own configuration names; a Node that is made again starts with
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub agent_taints: Vec<AgentTaint>,
     /// What the operator said about the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,11 +109,14 @@ pub struct SealedNodeStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentTaint {
     /// Its key.
+    #[schemars(length(max = 317))]
     pub key: String,
     /// Its value; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
     pub value: Option<String>,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    #[schemars(regex(pattern = "^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
     pub effect: String,
 }
 
@@ -116,12 +125,16 @@ pub struct AgentTaint {
 #[serde(rename_all = "camelCase")]
 pub struct Registration {
     /// The machine's address.
+    #[schemars(length(max = 64))]
     pub ip_address: String,
     /// Kubernetes quantity.
+    #[schemars(length(max = 32))]
     pub cpu: String,
     /// Kubernetes quantity.
+    #[schemars(length(max = 32))]
     pub memory: String,
     /// Kubernetes quantity.
+    #[schemars(length(max = 32))]
     pub storage: String,
     /// When, ms since the epoch.
     pub at_ms: u64,
@@ -136,8 +149,10 @@ pub struct Heartbeat {
     /// When the worker says that it sent it, ms since the epoch.
     pub sent_ms: u64,
     /// Part of all processors in use, 0 to 100.
+    #[schemars(range(min = 0, max = 100))]
     pub cpu_usage: f64,
     /// Part of the memory in use, 0 to 100.
+    #[schemars(range(min = 0, max = 100))]
     pub memory_usage: f64,
     /// Pods.
     pub pod_count: u32,
@@ -147,4 +162,44 @@ pub struct Heartbeat {
     pub network_rx: u64,
     /// Bytes sent since the machine's start.
     pub network_tx: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn schema(path: &str) -> Value {
+        let crd = serde_json::to_value(SealedNode::crd()).unwrap();
+        let at = format!("/spec/versions/0/schema/openAPIV3Schema/properties{path}");
+        crd.pointer(&at).cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_schema_says_what_identifiers_look_like() {
+        for field in ["owner", "sealId"] {
+            let found = schema(&format!("/spec/properties/{field}/pattern"));
+            assert_eq!(found, "^0x[0-9a-f]{64}$", "{field}");
+        }
+        let hash = schema("/spec/properties/credentialHash/pattern");
+        assert_eq!(hash, "^[0-9a-f]{64}$");
+        let usage = schema("/status/properties/heartbeat/properties/cpuUsage");
+        assert_eq!(
+            (&usage["minimum"], &usage["maximum"]),
+            (&json!(0.0), &json!(100.0))
+        );
+        assert_eq!(schema("/status/properties/agentTaints/maxItems"), 32);
+    }
+
+    #[test]
+    fn a_status_that_says_little_is_pending() {
+        assert_eq!(schema("/status/properties/state/default"), "Pending");
+        let status: SealedNodeStatus = serde_json::from_value(json!({})).unwrap();
+        assert_eq!(status.state, NodeState::Pending);
+        // What stands in etcd is not more than what is known.
+        let kept = serde_json::to_value(&status).unwrap();
+        assert_eq!(kept, json!({ "state": "Pending" }));
+    }
 }

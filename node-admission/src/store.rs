@@ -80,3 +80,50 @@ fn entry(mut sealed: SealedNode) -> Option<(Box<str>, Arc<SealedNode>)> {
     let name = sealed.metadata.name.as_deref()?.into();
     Some((name, Arc::new(sealed)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed_node::SealedNodeSpec;
+
+    fn sealed(name: &str, owner: &str) -> SealedNode {
+        let spec = SealedNodeSpec {
+            owner: owner.to_owned(),
+            seal_id: String::new(),
+            credential_hash: String::new(),
+        };
+        SealedNode::new(name, spec)
+    }
+
+    fn names(store: &Store) -> Vec<String> {
+        let all = store.all();
+        let name = |sealed: &Arc<SealedNode>| sealed.metadata.name.clone().unwrap();
+        all.iter().map(name).collect()
+    }
+
+    #[test]
+    fn knows_what_it_was_told_last_by_name() {
+        let store = Store::default();
+        let at = Instant::now();
+        assert_eq!(store.age(), None, "nothing is known at first");
+        store.hear(at, Told::All(vec![sealed("b", "1"), sealed("a", "1")]));
+        assert_eq!(names(&store), ["a", "b"]);
+        store.hear(at, Told::Is(Box::new(sealed("a", "2"))));
+        store.hear(at, Told::Gone("b".into()));
+        assert_eq!(names(&store), ["a"]);
+        assert_eq!(store.get("a").unwrap().spec.owner, "2");
+        assert!(store.get("b").is_none());
+        store.hear(at, Told::All(vec![sealed("c", "1")]));
+        assert_eq!(names(&store), ["c"], "a list is all there is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn grows_old_until_it_hears_that_nothing_changed() {
+        let store = Store::default();
+        store.hear(Instant::now(), Told::All(Vec::new()));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(store.age(), Some(Duration::from_secs(9)));
+        store.hear(Instant::now(), Told::Nothing);
+        assert_eq!(store.age(), Some(Duration::ZERO));
+    }
+}

@@ -116,3 +116,6 @@ fn is_prefix(text: &str) -> bool {
     };
     text.len() <= MOST_PREFIX && text.split('.').all(label)
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,35 +125,43 @@ pub(crate) fn node(
     }
 }
 
-/// Makes sure that the Node is there; whether it was made now.
-pub(super) async fn ensure(
+/// Whether this owner's Node is there. One that is being deleted is waited for, a little while.
+pub(crate) async fn is_there(
     client: &kube::Client,
-    wanted: &Node,
+    name: &NodeName,
     owner: &Address,
 ) -> Result<bool, JoinError> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let name = wanted.metadata.name.as_deref().unwrap_or_default();
+    for _ in 0..MOST_LOOKS {
+        let found = within("read a node", nodes.get_metadata_opt(name.as_str())).await?;
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        if whose(&found.metadata) != Whose::Owners(*owner) {
+            return Err(JoinError::Taken);
+        }
+        if found.metadata.deletion_timestamp.is_none() {
+            return Ok(true);
+        }
+        // A Node that is going has no use: it is made anew once it is gone.
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Err(JoinError::Ending)
+}
+
+/// Makes the Node; whether it was made by this call.
+pub(super) async fn make(client: &kube::Client, wanted: &Node) -> Result<bool, JoinError> {
+    let nodes: Api<Node> = Api::all(client.clone());
     let params = PostParams {
         field_manager: Some(JOIN_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    for _ in 0..MOST_LOOKS {
-        match within("read a node", nodes.get_metadata_opt(name)).await? {
-            Some(found) if whose(&found.metadata) != Whose::Owners(*owner) => {
-                return Err(JoinError::Taken);
-            }
-            // A Node that is going has no use: it is made anew once it is gone.
-            Some(found) if found.metadata.deletion_timestamp.is_some() => {
-                tokio::time::sleep(BETWEEN_LOOKS).await;
-            }
-            Some(_) => return Ok(false),
-            None => match within("make a node", nodes.create(&params, wanted)).await {
-                Ok(_) => return Ok(true),
-                // Somebody made it meanwhile: whose it is has to be seen.
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error),
-            },
-        }
+    match within("make a node", nodes.create(&params, wanted)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_conflict() => Ok(false),
+        Err(error) => Err(error),
     }
-    Err(JoinError::Ending)
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl Heartbeats {
         name: &NodeName,
         heartbeat: Heartbeat,
     ) -> Result<Kept, JoinError> {
-        let heartbeat = checked(heartbeat)?;
+        let heartbeat = checked(&heartbeat)?;
         let first = self.written.entry_by_ref(name).or_insert(());
         if !first.is_fresh() {
             return Ok(Kept::Skipped);
@@ -108,7 +108,7 @@ impl Heartbeats {
 }
 
 /// What can be kept as it is.
-fn checked(heartbeat: Heartbeat) -> Result<Heartbeat, JoinError> {
+fn checked(heartbeat: &Heartbeat) -> Result<Heartbeat, JoinError> {
     for (what, part) in [
         ("cpu_usage", heartbeat.cpu_usage),
         ("memory_usage", heartbeat.memory_usage),
@@ -123,6 +123,55 @@ fn checked(heartbeat: Heartbeat) -> Result<Heartbeat, JoinError> {
         sent_ms: kept(heartbeat.sent_ms),
         network_rx: kept(heartbeat.network_rx),
         network_tx: kept(heartbeat.network_tx),
-        ..heartbeat
+        ..heartbeat.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat() -> Heartbeat {
+        Heartbeat {
+            at_ms: 2,
+            sent_ms: 1,
+            cpu_usage: 12.5,
+            memory_usage: 100.0,
+            pod_count: 3,
+            container_count: 4,
+            network_rx: 5,
+            network_tx: 6,
+        }
+    }
+
+    #[test]
+    fn parts_are_parts() {
+        assert_eq!(checked(&heartbeat()).unwrap(), heartbeat());
+        for bad in [f64::NAN, f64::INFINITY, -0.1, 100.1] {
+            let cpu = Heartbeat {
+                cpu_usage: bad,
+                ..heartbeat()
+            };
+            let memory = Heartbeat {
+                memory_usage: bad,
+                ..heartbeat()
+            };
+            for (field, bad) in [("cpu_usage", cpu), ("memory_usage", memory)] {
+                let refused = checked(&bad).unwrap_err();
+                assert!(matches!(refused, JoinError::Invalid { what } if what == field));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_stay_within_what_kubernetes_keeps() {
+        let large = Heartbeat {
+            network_rx: u64::MAX,
+            sent_ms: u64::MAX,
+            ..heartbeat()
+        };
+        let kept = checked(&large).unwrap();
+        let most = i64::MAX.unsigned_abs();
+        assert_eq!((kept.network_rx, kept.sent_ms), (most, most));
+    }
 }

@@ -105,12 +105,11 @@ async fn list(store: &Store, all: &Api<SealedNode>) -> Result<String, JoinError>
     loop {
         let answer = within("list sealed nodes", all.list(&page)).await?;
         found.extend(answer.items);
-        match answer.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page.continue_token = Some(token),
-            None => {
-                store.hear(began, Told::All(found));
-                return Ok(answer.metadata.resource_version.unwrap_or_default());
-            }
+        let more = answer.metadata.continue_;
+        page.continue_token = more.filter(|token| !token.is_empty());
+        if page.continue_token.is_none() {
+            store.hear(began, Told::All(found));
+            return Ok(answer.metadata.resource_version.unwrap_or_default());
         }
     }
 }
