@@ -1,6 +1,8 @@
 //! Worker machines: a stock K3s agent joins with K3s's own token, restarts, and leaves nothing.
 //! Needs root, K3s, and what `tests/tools/containerd.sh` installs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
