@@ -131,6 +131,9 @@ pub enum Command {
     /// Look at tenants' namespaces, make and release them (operator)
     #[command(subcommand)]
     Namespace(commands::namespace::NamespaceCommand),
+    /// Look at the nodes that joined with a seal (operator)
+    #[command(subcommand)]
+    Node(commands::node::NodeCommand),
     /// Ask what a tier may do, offline
     #[command(subcommand)]
     Policy(commands::policy::PolicyCommand),

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod kubeconfig;
 pub mod manage;
 pub mod namespace;
+pub mod node;
 pub mod policy;
 pub mod seal;
 pub mod server;
@@ -62,6 +63,7 @@ pub async fn run(cli: Cli, sources: Sources) -> Outcome {
         Command::Slash(args) => manage::slash(&context, args).await,
         Command::Revoke(args) => manage::revoke(&context, args).await,
         Command::Namespace(command) => Box::pin(namespace::run(&context, command)).await,
+        Command::Node(command) => Box::pin(node::run(&context, command)).await,
         Command::Policy(command) => policy::run(&command),
         Command::Contract(command) => contract::run(&context, command).await,
         Command::Config(command) => config::run(&context, command),

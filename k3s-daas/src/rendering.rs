@@ -3,7 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use k3s_configs::{ClientCertificate, RenderedFile, Settings, SystemdUnits};
+use authz_webhook::Isolation;
+use k3s_configs::{
+    AgentSettings, ClientCertificate, PackagedComponent, Profile, RenderedFile, Settings,
+    SystemdUnits,
+};
 use webhook_server::pki::DevPki;
 
 use crate::config::keys::{K3sConfig, ServerConfig};
@@ -52,6 +56,7 @@ pub fn settings(
         profile: k3s.profile,
         authenticate_url: format!("{url}/authenticate"),
         authorize_url: format!("{url}/authorize"),
+        admit_url: crate::server::admit_url(server, server.admit_listen),
         webhook_ca: k3s.webhook_ca.clone().unwrap_or_else(|| pki.join("ca.crt")),
         webhook_server_name: k3s.webhook_server_name.clone(),
         client_certificate,
@@ -91,6 +96,69 @@ pub fn settings_of_up(folder: &Path, pki: &DevPki, listen: std::net::SocketAddr)
 /// The files.
 pub fn files(settings: &Settings) -> Outcome<Vec<RenderedFile>> {
     k3s_configs::render(settings).or_fail(Kind::Usage, "K3s's files can't be rendered")
+}
+
+/// A worker's files.
+pub fn agent_files(settings: &AgentSettings) -> Outcome<Vec<RenderedFile>> {
+    k3s_configs::render_agent(settings)
+        .or_fail(Kind::Usage, "the worker's file can't be rendered")
+        .map_err(|failure| {
+            failure.next("give --cluster-url: the cluster's address as the worker reaches it")
+        })
+}
+
+/// A worker's file is the whole of K3s's configuration there: what somebody else wrote stays.
+pub fn not_somebody_elses(path: &Path, file: &RenderedFile) -> Outcome {
+    let mine = |text: &str| text.lines().next() == file.contents.lines().next();
+    match std::fs::read_to_string(path) {
+        Ok(text) if !mine(&text) => Err(Failure::message(
+            Kind::Failed,
+            format!(
+                "{} is there, and was written by somebody else",
+                path.display()
+            ),
+        )
+        .next("move it away, or give another --to and add the three keys to it")),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            Err(Failure::new(Kind::Failed, error)
+                .context(format!("can't look at {}", path.display())))
+        }
+    }
+}
+
+/// K3s's components that are kept on and have no machine to run on: they live in kube-system, which
+/// is bound to trusted nodes.
+pub fn without_a_node(k3s: &K3sConfig, server: &ServerConfig) -> Vec<&'static str> {
+    let free = server
+        .worker_namespaces
+        .0
+        .iter()
+        .any(|name| name == "kube-system");
+    if free || !server.trusted_nodes.0.is_empty() {
+        return Vec::new();
+    }
+    let mut kept: Vec<_> = k3s.packaged_components.0.iter().map(|one| one.0).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    kept.into_iter().map(PackagedComponent::label).collect()
+}
+
+/// What is wrong where K3s runs what the authorizer denies, or the other way round.
+pub fn isolation_mismatch(profile: Profile, isolation: Isolation) -> Option<&'static str> {
+    match (profile, isolation) {
+        (Profile::Development, Isolation::Strict) => Some(
+            "worker_isolation is strict and the profile leaves kube-proxy, flannel and K3s's network \
+             policies on: they are refused on workers, which stay without services and pod network. \
+             Render the production profile and bring a CNI, or set worker_isolation to open",
+        ),
+        (Profile::Production, Isolation::Open) => Some(
+            "worker_isolation is open though the production profile needs no more than strict: \
+             every past joiner can read nodes, pods and endpoints for a year",
+        ),
+        _ => None,
+    }
 }
 
 /// What stands beside K3s's files to be read: who may do what, and the guards that the server puts

@@ -54,7 +54,7 @@ use settings::Settings;
 use trusted::Trusted;
 use work::Work;
 
-pub use listeners::pki_folder;
+pub use listeners::{admit_url, pki_folder};
 pub use settings::{elevated_owners, guards as guard_settings};
 
 /// Where the server keeps its state when nobody says.
@@ -137,7 +137,7 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
     );
     let work = Work {
         kube,
-        trusted: Trusted::new(Arc::clone(&watch), settings.protected),
+        trusted: Trusted::new(Arc::clone(&watch), settings.trusted),
         watch,
         guards,
         tenants,

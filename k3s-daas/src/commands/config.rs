@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use k3s_configs::Profile;
 use serde::Serialize;
 
 use super::Context;
@@ -104,12 +105,23 @@ fn check(context: &Context, args: &AllKeys) -> Outcome {
             problem: failure.cause.to_string(),
         });
     }
+    let (k3s, server) = (
+        args.k3s.resolve(&context.sources),
+        args.server.resolve(&context.sources),
+    );
+    let mismatch = match (&k3s, &server) {
+        // Who renders no files of K3s's has no profile: the default says nothing then.
+        (Ok(k3s), Ok(server)) if k3s.profile == Profile::Production => {
+            crate::rendering::isolation_mismatch(k3s.profile, server.worker_isolation)
+        }
+        _ => None,
+    };
     let checked = Checked {
         file: context.sources.path.clone(),
         file_found: context.sources.file_found,
         ok: problems.is_empty(),
         problems,
-        warnings: warnings(&all),
+        warnings: warnings(&all, mismatch),
     };
     output::print(context.format(), &checked, for_people)?;
     if checked.ok {
@@ -143,12 +155,12 @@ fn for_people(checked: &Checked) -> String {
 }
 
 /// What is right in form and still worth a word.
-fn warnings(all: &[Effective]) -> Vec<String> {
+fn warnings(all: &[Effective], mismatch: Option<&str>) -> Vec<String> {
     let value = |name: &str| {
         let key = all.iter().find(|key| key.key == name);
         key.and_then(|key| key.value.as_deref()).unwrap_or_default()
     };
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = mismatch.map(str::to_owned).into_iter().collect();
     match value("elevated_owners") {
         "" => warnings.push(
             "elevated_owners is not set: the server will not start without any, none or a list"

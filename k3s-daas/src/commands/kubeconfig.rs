@@ -22,8 +22,12 @@ Examples:
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
-  k3s-daas join-token --token-file ~/.k3s-daas/seals/worker.token --cluster-ca server-ca.crt --to join.token
-  k3s agent --server https://example.org:6443 --token-file join.token";
+  k3s-daas join-token --token-file ~/.k3s-daas/seals/worker-001.token --ca-file server-ca.crt \\
+    --to /etc/rancher/k3s/k3s-daas.token
+  k3s agent --server https://example.org:6443 --token-file /etc/rancher/k3s/k3s-daas.token \\
+    --node-name worker-001
+The file holds what joins this node and does nothing else: the seal token stays with its owner.
+`config render --role agent` writes the agent's configuration instead of flags.";
 
 /// Options of `kubeconfig`.
 #[derive(Debug, clap::Args)]

@@ -45,7 +45,7 @@ pub struct Access {
 }
 
 impl Access {
-    fn path(&self, context: &Context) -> Outcome<PathBuf> {
+    pub(super) fn path(&self, context: &Context) -> Outcome<PathBuf> {
         let key = ServerKeys::keys()
             .iter()
             .find(|key| key.name == "kubeconfig");
@@ -238,7 +238,7 @@ fn for_people(released: &Released) -> String {
     format!("{name} is being deleted with everything in it; {held}")
 }
 
-async fn client(path: &Path) -> Outcome<kube::Client> {
+pub(super) async fn client(path: &Path) -> Outcome<kube::Client> {
     let unusable = |source| NoClient::Kubeconfig {
         path: path.to_owned(),
         source: Box::new(source),

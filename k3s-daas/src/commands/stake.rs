@@ -217,9 +217,17 @@ fn for_people(staked: &Staked) -> String {
     let namespace = staked.view.namespace.as_ref();
     let namespace = namespace.map_or_else(String::new, |name| format!(" --namespace {name}"));
     let facts = staked.view.facts_and([("token file", file.clone())]);
-    format!(
+    let mut text = format!(
         "{facts}\n\ntry: k3s-daas kubeconfig --token-file {file}{namespace} --to seal.kubeconfig"
-    )
+    );
+    if let Some(node) = &staked.view.node_id {
+        text.push_str(&format!(
+            "\nfor the machine: k3s-daas join-token --token-file {file} --ca-file server-ca.crt --to \
+             join.token\nthere: k3s agent --server https://<cluster>:6443 --token-file join.token \
+             --node-name {node}"
+        ));
+    }
+    text
 }
 
 /// `refresh`

@@ -202,6 +202,9 @@ settings! {
         control_plane_nodes: List<String> = Some("");
         /// Nodes that pods of protected namespaces may run on: machines of the operator's.
         trusted_nodes: List<KubeName> = Some("");
+        /// Protected namespaces whose pods may run on strangers' machines all the same, such as a CNI's:
+        /// a machine may do what the service accounts of its pods may do.
+        worker_namespaces: List<String> = Some("");
         /// Names that no seal's node may bear, besides localhost, kubernetes, this machine's own, the
         /// control plane's nodes and the host of cluster_url: every name without a dot in the API
         /// server's certificate belongs here.

@@ -257,7 +257,7 @@ pub(super) fn tls(config: &ServerConfig, state_dir: &Path) -> Outcome<Certificat
 }
 
 /// Where the API server reaches /admit.
-pub(super) fn admit_url(config: &ServerConfig, bound: SocketAddr) -> String {
+pub fn admit_url(config: &ServerConfig, bound: SocketAddr) -> String {
     match &config.admit_url {
         Some(url) => format!(
             "{}/admit",

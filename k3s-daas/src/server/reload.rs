@@ -16,7 +16,7 @@ use crate::config::keys::{Effective, ServerConfig};
 use crate::failure::Outcome;
 
 /// The keys that count without a restart.
-pub const LIVE: [&str; 19] = [
+pub const LIVE: [&str; 20] = [
     "elevated_owners",
     "tenancy",
     "audiences",
@@ -32,6 +32,7 @@ pub const LIVE: [&str; 19] = [
     "quota_super",
     "closed_ranges",
     "trusted_nodes",
+    "worker_namespaces",
     "reserved_node_names",
     "drain_grace_seconds",
     "node_warn_seconds",
@@ -170,6 +171,7 @@ fn merged(running: &ServerConfig, new: &ServerConfig) -> ServerConfig {
         quota_super: new.quota_super,
         closed_ranges: new.closed_ranges,
         trusted_nodes: new.trusted_nodes,
+        worker_namespaces: new.worker_namespaces,
         reserved_node_names: new.reserved_node_names,
         drain_grace_seconds: new.drain_grace_seconds,
         node_warn_seconds: new.node_warn_seconds,
@@ -232,7 +234,7 @@ impl Server {
             self.work.guards.replace_settings(settings.guards);
             self.work.tenants.replace_settings(settings.namespaces);
             self.work.nodes.replace_settings(settings.nodes);
-            self.work.trusted.replace(settings.protected);
+            self.work.trusted.replace(settings.trusted);
             Reloaded::Applied
         };
         let keys = loaded.keys;

@@ -11,6 +11,7 @@ use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces};
 use tenancy::guards::GuardSettings;
 use tenancy::namespaces::{NamespaceSettings, Quotas};
 
+use super::trusted::TrustSettings;
 use crate::config::KubeName;
 use crate::config::keys::ServerConfig;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) namespaces: NamespaceSettings,
     pub(super) nodes: NodeSettings,
     pub(super) protected: ProtectedNamespaces,
+    pub(super) trusted: TrustSettings,
 }
 
 impl Settings {
@@ -61,6 +63,10 @@ impl Settings {
             guards: guards(config),
             namespaces,
             nodes: nodes(config)?,
+            trusted: TrustSettings {
+                protected: protected.clone(),
+                elsewhere: config.worker_namespaces.0.iter().cloned().collect(),
+            },
             protected,
         })
     }

@@ -8,6 +8,7 @@
 //!         operator's own selector is kept, ours is added to it. Replicas write the same.
 //! Errors: told in the log; the next look tries again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,24 +32,34 @@ const FIELD_MANAGER: &str = "k3s-daas-trust";
 /// Namespaces in one page.
 const PAGE: u32 = 500;
 
+/// Which namespaces are bound to trusted nodes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TrustSettings {
+    /// Those that are protected by name; those with accounts that reach beyond them come on top.
+    pub(super) protected: ProtectedNamespaces,
+    /// Those among them that are left alone: pods of theirs belong on every machine.
+    pub(super) elsewhere: BTreeSet<String>,
+}
+
 /// Keeps the selector on protected namespaces. Clones are handles of the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Trusted {
     watch: Arc<NamespaceWatch>,
-    by_name: Arc<ArcSwap<ProtectedNamespaces>>,
+    settings: Arc<ArcSwap<TrustSettings>>,
 }
 
 impl Trusted {
-    pub(super) fn new(watch: Arc<NamespaceWatch>, by_name: ProtectedNamespaces) -> Self {
+    pub(super) fn new(watch: Arc<NamespaceWatch>, settings: TrustSettings) -> Self {
         Self {
             watch,
-            by_name: Arc::new(ArcSwap::from_pointee(by_name)),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
         }
     }
 
-    /// From the next look on these are protected by name.
-    pub(super) fn replace(&self, by_name: ProtectedNamespaces) {
-        self.by_name.store(Arc::new(by_name));
+    /// From the next look on these count. What was bound stays bound: a selector may be the
+    /// operator's own.
+    pub(super) fn replace(&self, settings: TrustSettings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Keeps them, for ever.
@@ -79,7 +90,7 @@ impl Trusted {
             let found = namespaces.list_metadata(&page).await?;
             for namespace in &found.items {
                 let name = namespace.name_any();
-                if self.is_protected(&name)
+                if self.is_bound(&name)
                     && let Some(selector) = lacking(namespace)
                 {
                     bind(namespaces, &name, &selector).await?;
@@ -94,9 +105,11 @@ impl Trusted {
 
     /// A tenant's own namespace is none, whatever is bound there: its pods run on strangers'
     /// machines, as the tenant chose.
-    fn is_protected(&self, name: &str) -> bool {
+    fn is_bound(&self, name: &str) -> bool {
+        let settings = self.settings.load();
         !name.starts_with(NAMESPACE_PREFIX)
-            && (self.by_name.load().contains(name) || self.watch.view(name).bound == Bound::Yes)
+            && !settings.elsewhere.contains(name)
+            && (settings.protected.contains(name) || self.watch.view(name).bound == Bound::Yes)
     }
 }
 
@@ -185,17 +198,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_namespace_is_not_the_operators() {
-        let by_name = ProtectedNamespaces::new(["seal-operator", "tools"]).unwrap_or_default();
-        let trusted = Trusted::new(Arc::new(NamespaceWatch::new()), by_name);
+    fn tenants_namespaces_and_those_that_belong_on_every_machine_are_left_alone() {
+        let settings = TrustSettings {
+            protected: ProtectedNamespaces::new(["tools", "network"]).unwrap(),
+            elsewhere: ["network".to_owned()].into(),
+        };
+        let trusted = Trusted::new(Arc::new(NamespaceWatch::new()), settings);
         for (name, protected) in [
             ("kube-system", true),
             ("default", true),
             ("k3s-daas-system", true),
+            ("tools", true),
+            ("network", false),
             ("seal-0123456789abcdef", false),
             ("free", false),
         ] {
-            assert_eq!(trusted.is_protected(name), protected, "{name}");
+            assert_eq!(trusted.is_bound(name), protected, "{name}");
         }
     }
 }

@@ -367,9 +367,121 @@ fn rendered_files_are_written_with_their_modes() {
         );
     }
     assert!(!rendered["settings"].as_array().unwrap().is_empty());
+    assert!(rendered.get("will_not_run").is_none());
     let refused = program.run(&["config", "render", "--listen", "0.0.0.0:9443"]);
     assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("webhook_url"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_runs_on_trusted_nodes_alone_is_said_not_to_run_without_one() {
+    let program = Program::new();
+    let render = |more: &[&str]| {
+        let args = ["config", "render", "--to", "rendered", "-o", "json"];
+        let kept = ["--packaged-components", "servicelb,coredns"];
+        let args = [&args[..], &kept, more].concat();
+        program.run(&args).ok().json()["will_not_run"].clone()
+    };
+    assert_eq!(render(&[]), serde_json::json!(["coredns", "servicelb"]));
+    assert!(render(&["--trusted-nodes", "own-1"]).is_null());
+    assert!(render(&["--worker-namespaces", "kube-system"]).is_null());
+    let args = ["config", "render", "--packaged-components", "coredns"];
+    let told = program.run(&args).ok().stdout;
+    assert!(told.contains("# will not run: coredns."), "{told}");
+}
+
+#[test]
+fn a_workers_file_is_rendered_and_nobodys_own_is_overwritten() {
+    let program = Program::new();
+    let agent = ["config", "render", "--role", "agent", "--to", "worker"];
+    let refused = program.run(&agent);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let named = [&agent[..], &["--node-id", "worker-001"]].concat();
+    let refused = program.run(&named);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("--cluster-url"),
+        "{}",
+        refused.stderr
+    );
+    let whole = [&named[..], &["--cluster-url", "https://10.0.0.1:6443"]].concat();
+    program.run(&whole).ok();
+    let path = program.path("worker/config.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for line in [
+        "server: \"https://10.0.0.1:6443\"",
+        "token-file: \"/etc/rancher/k3s/k3s-daas.token\"",
+        "node-name: \"worker-001\"",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    // Its own file is written again, another's is not.
+    program.run(&whole).ok();
+    std::fs::write(&path, "node-label: [a=b]\n").unwrap();
+    let refused = program.run(&whole);
+    assert_eq!(refused.code, 1);
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "node-label: [a=b]\n"
+    );
+}
+
+#[test]
+fn kubeconfigs_name_a_server_that_no_node_can_be() {
+    let program = Program::new();
+    let with = |more: &[&str]| {
+        let args = [&["kubeconfig", "--token-file", "-"], more].concat();
+        program.run_with(&args, TOKEN).ok().stdout
+    };
+    let name = "tls-server-name: kubernetes.default.svc";
+    assert!(with(&[]).contains(name));
+    assert!(with(&["--cluster-url", "https://10.0.0.1:6443"]).contains(name));
+    let dns = with(&["--cluster-url", "https://k3s.example.org:6443"]);
+    assert!(!dns.contains("tls-server-name"), "{dns}");
+    let chosen = with(&["--tls-server-name", "k3s.example.org"]);
+    assert!(chosen.contains("tls-server-name: k3s.example.org"));
+}
+
+#[test]
+fn keys_of_nodes_that_do_not_go_together_are_told() {
+    let program = Program::new();
+    for (args, said) in [
+        (
+            &["--api-listen", "0.0.0.0:8443"][..],
+            "no certificate to show",
+        ),
+        (&["--admit-listen", "0.0.0.0:9444"], "strangers could ask"),
+        (
+            &["--tls-certificate", "a", "--tls-key", "b"],
+            "would not believe /admit",
+        ),
+        (&["--api-certificate", "a"], "go together"),
+        (&["--cluster-ranges", ""], "cluster_ranges is empty"),
+        (
+            &["--trusted-nodes", "a", "--reserved-node-names", "a"],
+            "both hold a",
+        ),
+        (&["--trusted-nodes", "A_b"], "no node's name"),
+        (&["--admit-url", "http://a"], "over https alone"),
+    ] {
+        let args = [&["config", "check", "--elevated-owners", "none"], args].concat();
+        let refused = program.run(&args);
+        assert_eq!(refused.code, 2, "{args:?}");
+        assert!(
+            refused.stdout.contains(said),
+            "{args:?}: {}",
+            refused.stdout
+        );
+    }
+    let args = [
+        "config",
+        "check",
+        "--elevated-owners",
+        "none",
+        "--api-listen",
+        "",
+    ];
+    program.run(&args).ok();
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 use std::path::PathBuf;
 
+use k3s_configs::{AgentSettings, RenderedFile};
+use seal::NodeName;
 use serde::Serialize;
 
 use crate::commands::Context;
-use crate::config::keys::{Group, K3sKeys, ServerKeys, StateKeys};
-use crate::failure::{Kind, OrFail, Outcome};
+use crate::config::keys::{ClusterKeys, Group, K3sKeys, ServerKeys, StateKeys};
+use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::output;
 use crate::rendering;
+
+/// Where a worker's token lies when nobody says.
+const JOIN_TOKEN: &str = "/etc/rancher/k3s/k3s-daas.token";
 
 const EXAMPLES: &str = "\
 The files name each other by the paths they will have below k3s_dir; --to writes them elsewhere
@@ -17,7 +22,18 @@ first, to be looked at or copied.
 Examples:
   k3s-daas config render                              print them
   k3s-daas config render --to ./rendered --explain    write them, and say what each setting is for
-  k3s-daas config render --profile production --to /etc/rancher/k3s";
+  k3s-daas config render --profile production --to /etc/rancher/k3s
+  k3s-daas config render --role agent --node-id worker-001 --cluster-url https://cluster:6443 \\
+    --to /etc/rancher/k3s                             on a worker, before `k3s agent`";
+
+/// Whose files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// The control plane: K3s's server, and what it is told of the webhooks
+    Server,
+    /// A worker that joins with a seal
+    Agent,
+}
 
 /// Options of `config render`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +42,15 @@ pub struct RenderArgs {
     /// Write the files below this folder instead of printing them
     #[arg(long, value_name = "FOLDER")]
     pub to: Option<PathBuf>,
+    /// Whose files
+    #[arg(long, value_enum, default_value_t = Role::Server)]
+    pub role: Role,
+    /// The node's name, as it was staked for (agent)
+    #[arg(long, value_name = "NAME", required_if_eq("role", "agent"))]
+    pub node_id: Option<NodeName>,
+    /// Where the agent's token lies, which `join-token` wrote (agent)
+    #[arg(long, value_name = "FILE", default_value = JOIN_TOKEN)]
+    pub token_file: PathBuf,
     /// Say what each setting is for
     #[arg(long)]
     pub explain: bool,
@@ -38,6 +63,9 @@ pub struct RenderArgs {
     /// State.
     #[command(flatten)]
     pub state: StateKeys,
+    /// The cluster, as a worker sees it.
+    #[command(flatten)]
+    pub cluster: ClusterKeys,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,6 +73,11 @@ struct Rendered {
     files: Vec<File>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     settings: Vec<k3s_configs::Explained>,
+    /// K3s's components that are on and have no node to run on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    will_not_run: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,12 +90,50 @@ struct File {
 }
 
 pub(super) fn run(context: &Context, args: &RenderArgs) -> Outcome {
+    match args.role {
+        Role::Server => server(context, args),
+        Role::Agent => agent(context, args),
+    }
+}
+
+fn agent(context: &Context, args: &RenderArgs) -> Outcome {
+    let cluster = args.cluster.resolve(&context.sources)?;
+    let folder = args.k3s.resolve(&context.sources)?.k3s_dir;
+    let Some(node_name) = args.node_id.clone() else {
+        return Err(Failure::message(Kind::Usage, "a worker needs a name")
+            .next("give --node-id, as it was staked for"));
+    };
+    let files = rendering::agent_files(&AgentSettings {
+        server: cluster.cluster_url.0,
+        token_file: args.token_file.clone(),
+        node_name,
+    })?;
+    let paths = match &args.to {
+        Some(to) => {
+            for file in &files {
+                rendering::not_somebody_elses(&to.join(&file.path), file)?;
+            }
+            rendering::write(&files, to)?
+        }
+        None => files.iter().map(|file| folder.join(&file.path)).collect(),
+    };
+    let rendered = Rendered {
+        files: shown(files, paths, args.to.is_none()),
+        settings: Vec::new(),
+        will_not_run: Vec::new(),
+        warnings: Vec::new(),
+    };
+    output::print(context.format(), &rendered, for_people)
+}
+
+fn server(context: &Context, args: &RenderArgs) -> Outcome {
     let sources = &context.sources;
     // The unit that names it starts in another folder.
     let configuration = std::path::absolute(&sources.path)?;
     let server = args.server.resolve(sources)?;
+    let k3s = args.k3s.resolve(sources)?;
     let settings = rendering::settings(
-        &args.k3s.resolve(sources)?,
+        &k3s,
         &server,
         args.state.resolve(sources)?.state_dir.as_deref(),
         &configuration,
@@ -82,19 +153,25 @@ pub(super) fn run(context: &Context, args: &RenderArgs) -> Outcome {
         Vec::new()
     };
     let rendered = Rendered {
-        files: files
-            .into_iter()
-            .zip(paths)
-            .map(|(file, path)| File {
-                path,
-                mode: format!("{:04o}", file.mode),
-                purpose: file.purpose,
-                contents: args.to.is_none().then_some(file.contents),
-            })
-            .collect(),
+        files: shown(files, paths, args.to.is_none()),
         settings: explained,
+        will_not_run: rendering::without_a_node(&k3s, &server),
+        warnings: rendering::isolation_mismatch(k3s.profile, server.worker_isolation)
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
     };
     output::print(context.format(), &rendered, for_people)
+}
+
+fn shown(files: Vec<RenderedFile>, paths: Vec<PathBuf>, with_contents: bool) -> Vec<File> {
+    let files = files.into_iter().zip(paths).map(|(file, path)| File {
+        path,
+        mode: format!("{:04o}", file.mode),
+        purpose: file.purpose,
+        contents: with_contents.then_some(file.contents),
+    });
+    files.collect()
 }
 
 fn for_people(rendered: &Rendered) -> String {
@@ -116,5 +193,18 @@ fn for_people(rendered: &Rendered) -> String {
             .map(|one| [one.setting.clone(), one.value.clone(), one.why.to_owned()]);
         parts.push(output::table(["setting", "value", "why"], rows.collect()));
     }
+    if !rendered.will_not_run.is_empty() {
+        parts.push(format!(
+            "# will not run: {}. Their pods belong on machines of the operator's, and trusted_nodes \
+             names none.",
+            rendered.will_not_run.join(", ")
+        ));
+    }
+    parts.extend(
+        rendered
+            .warnings
+            .iter()
+            .map(|text| format!("# warning: {text}")),
+    );
     parts.join("\n")
 }
