@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use seal::Tier;
 use seal::identity::{
-    GROUP_TIER_PREFIX, NAMESPACE_PREFIX, SERVICE_ACCOUNTS_GROUP_PREFIX, USER_PREFIX,
+    GROUP_NODES, GROUP_TIER_PREFIX, NAMESPACE_PREFIX, NODE_USER_PREFIX,
+    SERVICE_ACCOUNTS_GROUP_PREFIX, USER_PREFIX,
 };
 
 /// Whom most guards concern, in words.
@@ -55,6 +56,35 @@ pub(super) fn in_group(group: &str) -> String {
 /// The caller's name is this one.
 pub(super) fn is_user(name: &str) -> String {
     format!("{USER} == {}", text(name))
+}
+
+/// The identities that K3s gives to every machine that joins: one of its own, and two that all
+/// share. Those of control-plane nodes (`spared`) excepted.
+pub(super) fn machines<'a>(spared: impl IntoIterator<Item = &'a String>) -> String {
+    let spared: Vec<_> = spared
+        .into_iter()
+        .map(|node| format!("{NODE_USER_PREFIX}{node}"))
+        .collect();
+    format!(
+        "({} && !({USER} in {})) || {USER} in {}",
+        in_group(GROUP_NODES),
+        list(spared.iter().map(String::as_str)),
+        list(SHARED_BY_MACHINES),
+    )
+}
+
+/// The users that all machines share.
+const SHARED_BY_MACHINES: [&str; 2] = [K3S_CONTROLLER, "system:kube-proxy"];
+/// As this user an agent's flannel writes its annotations, on any Node.
+pub(super) const K3S_CONTROLLER: &str = "system:k3s-controller";
+
+/// Every entry of the list `new` that fulfils `reserved` (over `t`) is in `old` too, unchanged, and
+/// the other way round.
+pub(super) fn unchanged_items(new: &str, old: &str, reserved: &str) -> String {
+    let kept = |one: &str, other: &str| {
+        format!("{one}.all(t, !({reserved}) || {other}.exists(o, o == t))")
+    };
+    format!("{} && {}", kept(new, old), kept(old, new))
 }
 
 /// A map of the metadata of `object` or `oldObject`; empty where there is none.

@@ -4,11 +4,15 @@ mod addons;
 mod crds;
 mod egress;
 mod namespaces;
+mod node_lives;
+mod node_marks;
 mod node_passwords;
+mod node_selves;
 mod nodes;
 mod our_objects;
 mod paths;
 mod priority_classes;
+mod sealed_nodes;
 mod storage_classes;
 mod tokens;
 mod volumes;
@@ -29,7 +33,11 @@ pub fn all(settings: &GuardSettings) -> Vec<Guard> {
         volumes::guard(),
         storage_classes::guard(),
         nodes::guard(),
+        node_lives::guard(settings),
+        node_marks::guard(),
+        node_selves::guard(settings),
         node_passwords::guard(),
+        sealed_nodes::guard(),
         crds::guard(),
         addons::guard(),
         priority_classes::guard(),

@@ -12,6 +12,8 @@ use seal::access::GuardState;
 use serde_json::{Value, json};
 use tenancy::guards::{GuardMetrics, GuardSettings, Guards};
 
+use super::requests::SERVER;
+
 pub(crate) struct Bench {
     pub(crate) plane: ControlPlane,
     pub(crate) admin: Client,
@@ -26,6 +28,7 @@ pub(crate) struct Bench {
 pub(crate) fn settings() -> GuardSettings {
     GuardSettings {
         protected_namespaces: ["monitoring".to_owned()].into(),
+        control_plane_nodes: ["server-1".to_owned()].into(),
     }
 }
 
@@ -123,14 +126,19 @@ impl Bench {
         .await;
     }
 
+    /// As the server what is the server's, as the operator the rest.
     pub(crate) async fn apply(&self, object: &Value) {
         let object: kube::api::DynamicObject = serde_json::from_value(object.clone()).unwrap();
         let types = object.types.clone().unwrap();
+        let client = match types.kind.as_str() {
+            "Node" | "SealedNode" => self.acting_as(SERVER.user, SERVER.groups),
+            _ => self.admin.clone(),
+        };
         let gvk = kube::core::GroupVersionKind::try_from(&types).unwrap();
         let resource = kube::api::ApiResource::from_gvk(&gvk);
         let api: Api<kube::api::DynamicObject> = match &object.metadata.namespace {
-            Some(namespace) => Api::namespaced_with(self.admin.clone(), namespace, &resource),
-            None => Api::all_with(self.admin.clone(), &resource),
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
         };
         let name = object.metadata.name.clone().unwrap();
         api.patch(

@@ -4,6 +4,8 @@
 pub(crate) mod egress;
 #[path = "cases/kinds.rs"]
 mod kinds;
+#[path = "cases/machines.rs"]
+mod machines;
 #[path = "cases/namespaces.rs"]
 mod namespaces;
 #[path = "cases/nodes.rs"]
@@ -48,6 +50,10 @@ pub(crate) async fn run(bench: &Bench) {
         storage::storage_classes(),
         nodes::nodes(),
         nodes::node_passwords(),
+        machines::lives(),
+        machines::marks(),
+        machines::selves(),
+        machines::sealed(),
         kinds::crds(),
         kinds::addons(),
         kinds::priority_classes(),
@@ -132,7 +138,9 @@ async fn prepare(bench: &Bench) {
                 {"key": "example.com/x", "effect": "NoSchedule"}]}}),
         json!({"apiVersion": "v1", "kind": "Node",
             "metadata": {"name": "n2", "annotations": {"k3s-daas.io/draining": "1"}},
-            "spec": {"unschedulable": true}}),
+            "spec": {"unschedulable": true,
+                "taints": [{"key": "k3s-daas.io/draining", "effect": "NoSchedule"}]}}),
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "server-1"}}),
         json!({"apiVersion": "v1", "kind": "Secret", "type": "k3s.cattle.io/node-password",
             "metadata": {"name": "n1.node-password.k3s", "namespace": "kube-system"},
             "stringData": {"hash": "x"}}),
@@ -152,9 +160,16 @@ async fn prepare(bench: &Bench) {
                 "names": {"plural": "helmcharts", "kind": "HelmChart"},
                 "versions": [{"name": "v1", "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}}),
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "sealednodes.k3s-daas.io"},
+            "spec": {"group": "k3s-daas.io", "scope": "Cluster",
+                "names": {"plural": "sealednodes", "kind": "SealedNode"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}}),
     ] {
         bench.apply(&object).await;
     }
+    machines::record(bench).await;
 }
 
 pub(crate) fn merged(mut base: Value, more: &Value) -> Value {

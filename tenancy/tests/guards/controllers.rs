@@ -4,18 +4,13 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Node, ResourceQuota};
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::bench::Bench;
 use super::cases::{Row, check};
-use super::requests::{OPERATOR, Who, create, merge};
+use super::requests::{KUBELET, OPERATOR, SERVER, SUPERVISOR, Who, create, delete, merge};
 
-const KUBELET: Who = Who {
-    name: "a kubelet",
-    user: "system:node:n1",
-    groups: &["system:nodes", "system:authenticated"],
-};
 const NODE_CONTROLLER: Who = Who {
     name: "the node controller",
     user: "system:serviceaccount:kube-system:node-controller",
@@ -65,8 +60,24 @@ pub(crate) async fn run(bench: &Bench) {
             merge(
                 "/api/v1/nodes/n1",
                 json!({"spec": {"taints": [
+            {"key": "k3s-daas.io/hold", "effect": "NoSchedule"},
             {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}}),
             ),
+            None,
+        ),
+        Row(
+            SUPERVISOR,
+            "keeps a node until it has cleaned up",
+            merge(
+                "/api/v1/nodes/n1",
+                json!({"metadata": {"finalizers": ["wrangler.cattle.io/node"]}}),
+            ),
+            None,
+        ),
+        Row(
+            SUPERVISOR,
+            "deletes a node",
+            delete("/api/v1/nodes/n1"),
             None,
         ),
         Row(
@@ -126,10 +137,13 @@ async fn a_tenants_namespace_ends(bench: &Bench) {
 /// The garbage collector deletes the password of a Node that is gone.
 async fn a_node_goes(bench: &Bench) {
     let nodes: Api<Node> = Api::all(bench.admin.clone());
-    let node = nodes
+    let node = Api::<Node>::all(bench.acting_as(SERVER.user, SERVER.groups))
         .create(
             &PostParams::default(),
-            &serde_json::from_value(json!({"metadata": {"name": "n3"}})).unwrap(),
+            &serde_json::from_value(
+                json!({"metadata": {"name": "n3", "finalizers": ["wrangler.cattle.io/node"]}}),
+            )
+            .unwrap(),
         )
         .await
         .unwrap();
@@ -142,6 +156,18 @@ async fn a_node_goes(bench: &Bench) {
         )
         .await;
     nodes.delete("n3", &DeleteParams::default()).await.unwrap();
+    // K3s's finalizer: the deletion is an update of the supervisor's.
+    assert!(nodes.get_opt("n3").await.unwrap().is_some());
+    let supervisor: Api<Node> = Api::all(bench.acting_as(SUPERVISOR.user, SUPERVISOR.groups));
+    let done = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    supervisor
+        .patch("n3", &PatchParams::default(), &done)
+        .await
+        .unwrap();
+    until("the node is gone", async || {
+        nodes.get_opt("n3").await.unwrap().is_none()
+    })
+    .await;
     let secrets: Api<k8s_openapi::api::core::v1::Secret> =
         Api::namespaced(bench.admin.clone(), "kube-system");
     until("the password is gone", async || {

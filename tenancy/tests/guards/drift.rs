@@ -182,6 +182,7 @@ async fn settings_change(bench: &Bench) {
     };
     bench.guards.replace_settings(GuardSettings {
         protected_namespaces: ["backups".to_owned()].into(),
+        ..settings()
     });
     let started = Instant::now();
     let refused = || {

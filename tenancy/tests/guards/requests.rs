@@ -47,6 +47,25 @@ pub(crate) const OPERATOR: Who = Who {
     user: "alice",
     groups: &["operators", "system:authenticated"],
 };
+pub(crate) const SERVER: Who = Who {
+    name: "the server",
+    user: "system:serviceaccount:k3s-daas-system:server",
+    groups: &[
+        "system:serviceaccounts",
+        "system:serviceaccounts:k3s-daas-system",
+        "system:authenticated",
+    ],
+};
+pub(crate) const SUPERVISOR: Who = Who {
+    name: "K3s's supervisor",
+    user: "system:k3s-supervisor",
+    groups: &["system:masters", "system:authenticated"],
+};
+pub(crate) const KUBELET: Who = Who {
+    name: "a kubelet",
+    user: "system:node:n1",
+    groups: &["system:nodes", "system:authenticated"],
+};
 
 /// What is asked: a dry run unless it can't be one.
 #[derive(Debug, Clone)]

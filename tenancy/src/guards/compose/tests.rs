@@ -5,6 +5,7 @@ use super::*;
 fn settings() -> GuardSettings {
     GuardSettings {
         protected_namespaces: ["monitoring".to_owned()].into(),
+        control_plane_nodes: ["server-1".to_owned()].into(),
     }
 }
 
@@ -117,13 +118,21 @@ fn another_text_has_another_fingerprint() {
         .filter(|(one, other)| one.fingerprint != other.fingerprint)
         .map(|(one, _)| one.guard.name)
         .collect();
-    assert_eq!(changed, ["k3s-daas-namespaces"]);
+    assert_eq!(
+        changed,
+        [
+            "k3s-daas-namespaces",
+            "k3s-daas-node-lives",
+            "k3s-daas-node-selves"
+        ]
+    );
 }
 
 #[test]
 fn a_setting_can_not_leave_its_literal() {
     let hostile = GuardSettings {
         protected_namespaces: ["\"] || true || x in [\"\\".to_owned()].into(),
+        ..GuardSettings::default()
     };
     let text = documents(&hostile)[0].to_string();
     let expression: Value = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,8 @@
 //! The tier admin cordons, labels and taints Nodes, and changes nothing else of them.
 
-use super::super::cel::{TENANTS_IN_WORDS, key_of_domains, metadata, tenants, text, unchanged};
+use super::super::cel::{
+    TENANTS_IN_WORDS, key_of_domains, metadata, tenants, text, unchanged, unchanged_items,
+};
 use super::super::guard::{Check, Guard, On, Verdict};
 use super::UPDATE;
 
@@ -19,12 +21,6 @@ pub(super) fn guard() -> Guard {
     let same_spec = |new: &str, old: &str| {
         format!(
             "{new}.all(k, k in [\"unschedulable\", \"taints\"] || (k in {old} && {old}[k] == {new}[k]))"
-        )
-    };
-    let reserved_kept = |new: &str, old: &str| {
-        format!(
-            "{new}.all(t, !{} || {old}.exists(o, o == t))",
-            key_of_domains("t.key", &RESERVED)
         )
     };
     let same = |field: &str, empty: &str| {
@@ -76,11 +72,7 @@ pub(super) fn guard() -> Guard {
                 ),
             ),
             Check::new(
-                format!(
-                    "{} && {}",
-                    reserved_kept(new_taints, old_taints),
-                    reserved_kept(old_taints, new_taints)
-                ),
+                unchanged_items(new_taints, old_taints, &key_of_domains("t.key", &RESERVED)),
                 format!(
                     "taints of a Node under {} are the system's; use a prefix of your own",
                     RESERVED.join(", ")

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{MINE, Row};
-use crate::requests::{ACCOUNT, ADMIN, DEVELOPER, OPERATOR, SUPER, Who, create, delete, merge};
+use crate::requests::{
+    ACCOUNT, ADMIN, DEVELOPER, OPERATOR, SUPER, SUPERVISOR, Who, create, delete, merge,
+};
 
 pub(crate) fn nodes() -> Vec<Row> {
     const GUARD: Option<&str> = Some("k3s-daas-nodes");
@@ -161,25 +163,10 @@ pub(crate) fn nodes() -> Vec<Row> {
             label("node-role.kubernetes.io/control-plane", json!("true")),
             None,
         ),
-        Row(
-            OPERATOR,
-            "an annotation",
-            merge(
-                one,
-                json!({"metadata": {"annotations": {"k3s-daas.io/draining": "1"}}}),
-            ),
-            None,
-        ),
-        Row(
-            OPERATOR,
-            "a leaving one opened",
-            merge(two, json!({"spec": {"unschedulable": null}})),
-            None,
-        ),
     ]
 }
 
-const COLLECTOR: Who = Who {
+pub(super) const COLLECTOR: Who = Who {
     name: "the garbage collector",
     user: "system:serviceaccount:kube-system:generic-garbage-collector",
     groups: &[
@@ -187,12 +174,6 @@ const COLLECTOR: Who = Who {
         "system:serviceaccounts:kube-system",
         "system:authenticated",
     ],
-};
-
-const SUPERVISOR: Who = Who {
-    name: "K3s's supervisor",
-    user: "system:k3s-supervisor",
-    groups: &["system:masters", "system:authenticated"],
 };
 
 pub(crate) fn node_passwords() -> Vec<Row> {
