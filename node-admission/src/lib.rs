@@ -10,10 +10,13 @@
 //!   SealedNodes ─── follow ──► store ──► standing, sealed_nodes
 //! ```
 
+pub mod api;
 mod join;
 mod metrics;
 mod nodes;
 mod records;
+#[cfg(test)]
+mod scripted;
 pub mod sealed_node;
 mod settings;
 mod store;
