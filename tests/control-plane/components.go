@@ -31,6 +31,7 @@ type settings struct {
 	sans             []string
 	kubeconfig       string
 	noFsync          bool
+	supervisorPort   int // 0: none
 	apiserver        []string
 	controllers      []string
 	scheduler        []string
@@ -117,6 +118,7 @@ func makeKubeconfigs(s *settings, p *pki) error {
 		{"client-admin", s.kubeconfig, "system:admin", []string{"system:masters"}},
 		{"client-controller", s.path("cred", "controller.kubeconfig"), "system:kube-controller-manager", nil},
 		{"client-scheduler", s.path("cred", "scheduler.kubeconfig"), "system:kube-scheduler", nil},
+		{"client-supervisor", s.path("cred", "supervisor.kubeconfig"), supervisorName, []string{"system:masters"}},
 	} {
 		client, err := p.clientCA.issueClient(s.path("tls"), who.name, who.user, who.groups...)
 		if err != nil {
@@ -220,4 +222,16 @@ func schedulerComponent(s *settings) component {
 		"profiling":                 "false",
 		"secure-port":               "0",
 	}, s.scheduler)}
+}
+
+// supervisorComponent is the double of K3s's supervisor, through which machines join.
+func supervisorComponent(s *settings) component {
+	listen := func(port int) string { return net.JoinHostPort(s.bindAddress.String(), strconv.Itoa(port)) }
+	return component{"supervisor", []string{
+		"--listen=" + listen(s.supervisorPort),
+		"--api-server=" + listen(s.securePort),
+		"--tls-dir=" + s.path("tls"),
+		"--kubeconfig=" + s.path("cred", "supervisor.kubeconfig"),
+		"--webhook-config=" + arguments.Value(s.apiserver, webhookFlag),
+	}}
 }

@@ -3,10 +3,13 @@
 // root and without a container runtime, and takes its API server arguments in the form in which
 // K3s takes them, so that whatever is rendered for K3s can be tried where no K3s is to be had.
 //
-// Subcommands: up (all of it), and each component by its own name.
+// For machines that join there are test doubles of K3s's supervisor and of its agent, and kubelet.
+//
+// Subcommands: up (the control plane), agent (a node), and each component by its own name.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,17 +27,21 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 // commands maps each subcommand to what runs it. A command reads os.Args like the program whose
 // name it bears, and returns an exit code.
 var commands = map[string]func() int{
 	"up":                      runUp,
+	"supervisor":              runSupervisor,
+	"agent":                   runAgent,
 	"etcd":                    runEtcd,
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
 	"kubectl":                 runKubectl,
+	"kubelet":                 func() int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) },
 }
 
 func main() {

@@ -35,20 +35,25 @@ func startProcess(c component, logDir string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	logFile := filepath.Join(logDir, c.name+".log")
+	return startProgram(c.name, logDir, self, append([]string{c.name}, c.arguments...)...)
+}
+
+// startProgram does the same for another program.
+func startProgram(name, logDir, program string, arguments ...string) (*process, error) {
+	logFile := filepath.Join(logDir, name+".log")
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the child has its own copy
-	command := exec.Command(self, append([]string{c.name}, c.arguments...)...)
+	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = log, log
 	// Of its own group: Ctrl-C comes to us alone, and we choose the order in which to stop.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	p := &process{name: c.name, command: command, logFile: logFile, done: make(chan struct{})}
+	p := &process{name: name, command: command, logFile: logFile, done: make(chan struct{})}
 	go func() {
 		p.err = command.Wait()
 		close(p.done)

@@ -76,6 +76,7 @@ func parseUp(arguments []string) (*settings, bool, error) {
 	port := flags.Int("secure-port", 6443, "port of the API server; 0 takes a free one")
 	advertise := flags.String("advertise-address", "", "address published for the service kubernetes; none is published without it")
 	kubeconfig := flags.String("write-kubeconfig", "", "where the admin's kubeconfig goes (default <data-dir>/admin.kubeconfig)")
+	supervisor := flags.Int("supervisor-port", 0, "port of the double of K3s's supervisor, through which machines join; 0 for none")
 	noFsync := flags.Bool("etcd-no-fsync", false, "do not wait for the disk: for tests")
 	stopWithStdin := flags.Bool("stop-with-stdin", false, "stop when standard input ends, as it does when the parent dies")
 	flags.Var(&sans, "tls-san", "further name or address of the API server (repeatable)")
@@ -104,7 +105,7 @@ func parseUp(arguments []string) (*settings, bool, error) {
 	}
 	s := &settings{
 		dataDir: dir, bindAddress: ip, securePort: *port, advertiseAddress: *advertise, sans: sans,
-		kubeconfig: *kubeconfig, noFsync: *noFsync,
+		kubeconfig: *kubeconfig, noFsync: *noFsync, supervisorPort: *supervisor,
 		apiserver: apiserver, controllers: controllers, scheduler: scheduler,
 	}
 	if s.kubeconfig == "" {
@@ -155,7 +156,7 @@ func up(ctx context.Context, s *settings) error {
 			running[i].stop()
 		}
 	}()
-	ended := make(chan *process, 4)
+	ended := make(chan *process, 5)
 	start := func(c component) error {
 		child, err := startProcess(c, s.path("logs"))
 		if err != nil {
@@ -183,7 +184,11 @@ func up(ctx context.Context, s *settings) error {
 	if err := waitFor(ctx, s, client, ended, "/readyz", "/api/v1/namespaces/default"); err != nil {
 		return unlessStopped(ctx, err)
 	}
-	for _, c := range []component{controllerManagerComponent(s, p), schedulerComponent(s)} {
+	late := []component{controllerManagerComponent(s, p), schedulerComponent(s)}
+	if s.supervisorPort != 0 {
+		late = append(late, supervisorComponent(s))
+	}
+	for _, c := range late {
 		if err := start(c); err != nil {
 			return err
 		}

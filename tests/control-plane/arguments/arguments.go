@@ -56,3 +56,15 @@ func Names(extra []string, flag string) bool {
 		return strings.TrimRight(operator, "+-") == flag
 	})
 }
+
+// Value is what the extra arguments set the flag to, the last of them; empty when none does.
+func Value(extra []string, flag string) string {
+	last := ""
+	for _, argument := range extra {
+		operator, value, found := strings.Cut(strings.TrimPrefix(argument, "--"), "=")
+		if found && strings.TrimRight(operator, "+-") == flag {
+			last = value
+		}
+	}
+	return last
+}

@@ -68,3 +68,12 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestValue(t *testing.T) {
+	extra := []string{"webhook=/a", "--webhook=/b=c", "switch", "other+=x"}
+	for flag, want := range map[string]string{"webhook": "/b=c", "switch": "", "other": "x", "none": ""} {
+		if got := Value(extra, flag); got != want {
+			t.Errorf("Value(%q) = %q, want %q", flag, got, want)
+		}
+	}
+}
