@@ -191,3 +191,6 @@ async fn make<D: NodeDirectory>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,10 +49,11 @@ fn registration() -> Registration {
     }
 }
 
+type Change = fn(&mut Registration);
+
 #[test]
 fn a_registration_is_what_it_says() {
     assert_eq!(checked(registration()).unwrap(), registration());
-    type Change = fn(&mut Registration);
     let changes: [(&str, Change); 5] = [
         ("ip_address", |bad| bad.ip_address = "worker".to_owned()),
         ("ip_address", |bad| bad.ip_address = "10.0.0.0/8".to_owned()),

@@ -163,3 +163,6 @@ async fn watch(
         store.hear(Instant::now(), told);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,12 +89,6 @@ impl Bench {
         self.plane.stop().await;
     }
 
-    /// Another process of the server: it remembers nothing.
-    pub(crate) fn fresh(&self) -> Nodes<Chain> {
-        let metrics = NodeMetrics::default();
-        Nodes::new(Arc::new(Chain::new()), NodeSettings::default(), metrics)
-    }
-
     /// The first review of this owner's agent.
     pub(crate) async fn admit(&self, owner: u8, node: &str) -> Result<(), JoinError> {
         self.admit_by(&self.nodes, owner, node).await
@@ -144,6 +138,12 @@ impl Bench {
             .parse()
             .unwrap()
     }
+}
+
+/// Another process of the server: it remembers nothing.
+pub(crate) fn fresh() -> Nodes<Chain> {
+    let metrics = NodeMetrics::default();
+    Nodes::new(Arc::new(Chain::new()), NodeSettings::default(), metrics)
 }
 
 /// Waits until it is so.

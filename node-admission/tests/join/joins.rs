@@ -10,7 +10,7 @@ use node_admission::sealed_node::{NodeState, SealedNode};
 use seal::{NodeStanding, identity};
 use serde_json::json;
 
-use crate::bench::{Bench, name, until};
+use crate::bench::{Bench, fresh, name, until};
 use crate::chain::{hash, record};
 
 fn taints(node: &Node) -> Vec<String> {
@@ -68,7 +68,7 @@ pub(crate) async fn a_hundred_reviews_make_one_node(bench: &Bench) {
     let attempts = bench.count("k3s_daas_nodes_join_duration_seconds_count");
     assert_eq!(attempts, 1, "one for all of them");
     // Another replica, at the same time.
-    let (one, two) = (bench.fresh(), bench.fresh());
+    let (one, two) = (fresh(), fresh());
     let both = tokio::join!(
         bench.admit_by(&one, 2, "twice"),
         bench.admit_by(&two, 2, "twice")
@@ -103,7 +103,7 @@ pub(crate) async fn names_of_others_are_left_alone(bench: &Bench) {
         .delete("owned", &DeleteParams::default())
         .await
         .unwrap();
-    let again = bench.admit_by(&bench.fresh(), 5, "owned").await;
+    let again = bench.admit_by(&fresh(), 5, "owned").await;
     assert!(matches!(again, Err(JoinError::Taken)), "{again:?}");
     assert!(bench.node("owned").await.is_none());
 
@@ -148,13 +148,13 @@ pub(crate) async fn what_broke_off_is_completed(bench: &Bench) {
     .await;
 }
 
-/// K3s's finalizer keeps a deleted Node for a moment.
+/// A finalizer, as K3s puts one on every Node, keeps a deleted Node for a moment.
 pub(crate) async fn a_node_that_is_being_deleted_is_waited_for(bench: &Bench) {
     let finalizers = |list: &[&str]| json!({ "metadata": { "finalizers": list } });
     for node in ["ending", "stuck"] {
         bench.admit(8, node).await.unwrap();
         bench
-            .patch_node(node, finalizers(&["wrangler.cattle.io/node"]))
+            .patch_node(node, finalizers(&["example.com/held"]))
             .await;
         let nodes = bench.kube_nodes();
         drop(nodes.delete(node, &DeleteParams::default()).await.unwrap());

@@ -10,7 +10,7 @@ use node_admission::JoinError;
 use node_admission::sealed_node::{Heartbeat, NodeState, Registration, SealedNode, SealedNodeSpec};
 use seal::NodeStanding;
 
-use crate::bench::{Bench, name, until};
+use crate::bench::{Bench, fresh, name, until};
 use crate::chain::{hash, record};
 
 fn registration() -> Registration {
@@ -177,10 +177,7 @@ pub(crate) async fn the_definition_comes_back(bench: &Bench) {
     })
     .await;
     until("the definition is back", async || {
-        matches!(
-            bench.admit_by(&bench.fresh(), 31, "afterwards").await,
-            Ok(())
-        )
+        matches!(bench.admit_by(&fresh(), 31, "afterwards").await, Ok(()))
     })
     .await;
     until("it is followed", async || {
