@@ -23,7 +23,6 @@ mod controller;
 mod error;
 mod events;
 mod home;
-mod lease;
 mod life;
 mod look;
 mod marks;

@@ -12,12 +12,15 @@ use super::addresses;
 use super::controller;
 use super::error::HomeError;
 use super::home::{self, Home};
-use super::lease;
 use super::metrics::TenantMetrics;
 use super::names;
 use super::objects::{self, Objects};
 use super::ranges;
 use super::settings::NamespaceSettings;
+use crate::leader;
+
+/// Who holds it keeps the namespaces.
+const LEASE: &str = "k3s-daas-tenancy";
 
 /// Namespaces made at once: 200 first uses must leave the API server room for everybody else.
 const MADE_AT_ONCE: usize = 16;
@@ -108,7 +111,8 @@ impl<D: TenantDirectory> Tenants<D> {
     pub async fn run(&self, client: kube::Client, identity: String) {
         let addresses = addresses::follow(&self.shared, client.clone());
         let keep = || controller::keep(self, &client, &identity);
-        let lead = lease::lead(&client, &identity, &self.shared.metrics, keep);
+        let leads = |leads| self.shared.metrics.leader(leads);
+        let lead = leader::lead(&client, LEASE, &identity, leads, keep);
         tokio::join!(addresses, lead);
     }
 

@@ -16,13 +16,11 @@ pub(crate) async fn a_quota_holds(bench: &Bench) {
         // in, and is made good when that one is deleted.
         let what = format!("{} is refused: {why}", object["metadata"]["name"]);
         until(&what, async || {
-            match bench.try_make(Some(&name), &object).await {
-                Err(said) => said.contains(why),
-                Ok(()) => {
-                    bench.unmake(&name, &object).await;
-                    false
-                }
+            if let Err(said) = bench.try_make(Some(&name), &object).await {
+                return said.contains(why);
             }
+            bench.unmake(&name, &object).await;
+            false
         })
         .await;
     };

@@ -1,4 +1,4 @@
-//! One process at a time keeps the namespaces.
+//! One process at a time does what only one may do.
 //!
 //! Shape:  a Lease in `k3s-daas-system`. Who holds it does the work; the work is dropped at the
 //!         first doubt: a failed renewal, or none seen for so long that the lease nearly lapses.
@@ -15,11 +15,8 @@ use seal::access::EXTENSION_NAMESPACE;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::FIELD_MANAGER;
-use super::metrics::TenantMetrics;
-
-/// The lease's name.
-const LEASE: &str = "k3s-daas-tenancy";
+/// What the field managers of the leases' holders begin with.
+const FIELD_MANAGER: &str = "k3s-daas-lease";
 /// Without renewal for so long, another process begins.
 const DURATION_SECONDS: u64 = 15;
 /// It is renewed so long before it lapses.
@@ -31,88 +28,104 @@ const CALL: Duration = Duration::from_secs(2);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Does the work while this process holds the lease, for ever.
-pub(super) async fn lead<W: Future<Output = ()>>(
+/// Does the work while this process holds the lease `name`, for ever.
+///
+/// `identity` tells replicas apart. `on_leader` is told whenever this process begins or ceases to
+/// lead, also when the whole is dropped.
+pub async fn lead<W: Future<Output = ()>>(
     client: &kube::Client,
+    name: &str,
     identity: &str,
-    metrics: &TenantMetrics,
+    on_leader: impl Fn(bool),
     work: impl Fn() -> W,
 ) {
-    let _off = Off(metrics);
+    let _off = Off(&on_leader);
     loop {
         let (client, renewals) = watched(client.clone());
-        match manager(client, identity).await {
-            Ok(manager) => term(&manager, renewals, metrics, &work).await,
+        match manager(client, name, identity).await {
+            Ok(manager) => {
+                let lease = Lease {
+                    name,
+                    manager: &manager,
+                    on_leader: &on_leader,
+                };
+                lease.term(renewals, &work).await;
+            }
             Err(error) => tracing::warn!(
-                lease = LEASE,
+                lease = name,
                 error = &error as &(dyn std::error::Error + 'static),
                 "the lease can't be had yet"
             ),
         }
-        metrics.leader(false);
+        on_leader(false);
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Not the leader when the whole is dropped.
-struct Off<'a>(&'a TenantMetrics);
+struct Off<'a, F: Fn(bool)>(&'a F);
 
-impl Drop for Off<'_> {
+impl<F: Fn(bool)> Drop for Off<'_, F> {
     fn drop(&mut self) {
-        self.0.leader(false);
+        (self.0)(false);
     }
 }
 
 async fn manager(
     client: kube::Client,
+    name: &str,
     identity: &str,
 ) -> Result<LeaseManager, kube_lease_manager::LeaseManagerError> {
     // A field manager is at most 128 bytes of printable text.
-    let field_manager: String = format!("{FIELD_MANAGER}-lease-{identity}")
+    let field_manager: String = format!("{FIELD_MANAGER}-{identity}")
         .chars()
         .filter(char::is_ascii_graphic)
         .take(128)
         .collect();
     let params = LeaseParams::new(identity, DURATION_SECONDS, GRACE_SECONDS);
-    LeaseManagerBuilder::new(client, LEASE)
+    LeaseManagerBuilder::new(client, name)
         .with_namespace(EXTENSION_NAMESPACE)
         .with_parameters(params.with_field_manager(field_manager))
         .build()
         .await
 }
 
-/// Waits for the lease, works while it is held, and returns when it is lost or in doubt.
-async fn term<W: Future<Output = ()>>(
-    manager: &LeaseManager,
-    renewals: watch::Receiver<Instant>,
-    metrics: &TenantMetrics,
-    work: &impl Fn() -> W,
-) {
-    loop {
-        match manager.changed().await {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(
-                    lease = LEASE,
-                    error = &error as &(dyn std::error::Error + 'static),
-                    "the lease can't be read or taken"
-                );
-                return;
+struct Lease<'a, F> {
+    name: &'a str,
+    manager: &'a LeaseManager,
+    on_leader: &'a F,
+}
+
+impl<F: Fn(bool)> Lease<'_, F> {
+    /// Waits for the lease, works while it is held, and returns when it is lost or in doubt.
+    async fn term<W: Future<Output = ()>>(
+        &self,
+        renewals: watch::Receiver<Instant>,
+        work: &impl Fn() -> W,
+    ) {
+        loop {
+            match self.manager.changed().await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        lease = self.name,
+                        error = &error as &(dyn std::error::Error + 'static),
+                        "the lease can't be read or taken"
+                    );
+                    return;
+                }
             }
         }
+        tracing::info!(lease = self.name, "this process leads");
+        (self.on_leader)(true);
+        tokio::select! {
+            _lost = self.manager.changed() => {}
+            () = lapse(renewals, VALID) => {}
+            () = work() => {}
+        }
+        tracing::warn!(lease = self.name, "this process no longer leads");
     }
-    tracing::info!(lease = LEASE, "this process keeps the tenants' namespaces");
-    metrics.leader(true);
-    tokio::select! {
-        _lost = manager.changed() => {}
-        () = lapse(renewals, VALID) => {}
-        () = work() => {}
-    }
-    tracing::warn!(
-        lease = LEASE,
-        "this process no longer keeps the tenants' namespaces"
-    );
 }
 
 /// Returns when the last renewal is so long ago that the lease nearly lapses.
