@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use authn_webhook::{Authn, AuthnMetrics};
 use authz_webhook::{AuthzMetrics, NamespaceWatch};
+use node_admission::admit::{Admit, AdmitMetrics, MAX_BODY, router as admit_router};
+use node_admission::api::ApiMetrics;
 use node_admission::{NodeMetrics, Nodes};
 use prometheus_client::registry::Registry;
 use seal::ElevatedOwners;
@@ -24,11 +26,13 @@ use tenancy::namespaces::{TenantMetrics, Tenants};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::field;
 use webhook_server::{GroupLimits, Health, RouteGroup, ServerMetrics};
 
-use crate::config::keys::ServerConfig;
+use crate::config::keys::{ClusterConfig, ServerConfig};
 use crate::failure::{Failure, Kind, Outcome};
 
+mod admission;
 mod answers;
 mod bearer;
 mod build;
@@ -36,26 +40,32 @@ mod calls;
 mod chain;
 mod homes;
 pub mod identity;
+mod joins;
 pub mod kube_client;
 mod listeners;
 mod readiness;
 pub mod reload;
+mod rest;
 mod settings;
 mod trusted;
 mod work;
 
+use admission::Webhook;
 use answers::Answers;
 use calls::Calls;
 use homes::Homes;
+use joins::Joins;
 use kube_client::KubeClient;
 use listeners::Served;
 use reload::ReloadMetrics;
+use rest::Door;
 use settings::Settings;
 use trusted::Trusted;
 use work::Work;
 
 pub use listeners::{admit_url, pki_folder};
-pub use settings::{elevated_owners, guards as guard_settings};
+pub use settings::{elevated_owners, guards as guard_settings, nodes as node_settings};
+pub use work::host_name;
 
 /// Where the server keeps its state when nobody says.
 pub const DEFAULT_STATE: &str = "/var/lib/k3s-daas";
@@ -68,7 +78,7 @@ pub struct Server {
     /// Where the API server asks.
     pub address: SocketAddr,
     /// Where the API server asks about Nodes.
-    pub admit_address: Option<SocketAddr>,
+    pub admit_address: SocketAddr,
     /// Where node operators' REST API is, if it is on.
     pub api_address: Option<SocketAddr>,
     /// Where health and metrics are.
@@ -76,6 +86,8 @@ pub struct Server {
     health: Health,
     answers: Answers,
     work: Work,
+    door: Option<Door>,
+    webhook: Webhook,
     reloads: ReloadMetrics,
     shutdown: CancellationToken,
     listeners: Vec<AbortOnDropHandle<()>>,
@@ -90,7 +102,15 @@ pub fn validate(config: &ServerConfig) -> Outcome {
 }
 
 /// Starts the webhooks.
-pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -> Outcome<Server> {
+///
+/// `cluster` is what the REST API tells of the cluster; without a CA there it is the one of the
+/// operator's kubeconfig.
+pub async fn start(
+    config: &ServerConfig,
+    cluster: &ClusterConfig,
+    ids: &ContractIds,
+    state_dir: &Path,
+) -> Outcome<Server> {
     let settings = Settings::new(config)?;
     let tls = listeners::tls(config, state_dir)?;
     let mut registry = Registry::default();
@@ -113,42 +133,69 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         TenantMetrics::register(&mut registry),
     );
     let homes = Homes::new(kube.clone(), tenants.clone(), Arc::clone(&watch));
+    let nodes = Nodes::new(
+        Arc::clone(&directory),
+        settings.nodes,
+        NodeMetrics::register(&mut registry),
+    );
+    let joins = Joins::new(kube.clone(), nodes.clone());
     let answers = Answers {
         authenticator: Arc::new(Authn::new(
             Arc::clone(&directory),
             settings.authn,
             in_place.clone(),
             homes,
+            joins.clone(),
             AuthnMetrics::register(&mut registry),
         )),
         authorizer: Arc::new(authz_webhook::App::new(
             Arc::clone(&directory),
             Arc::clone(&watch),
+            Arc::new(joins),
             settings.authz,
-            in_place,
+            in_place.clone(),
             AuthzMetrics::register(&mut registry),
         )),
         watch: Arc::clone(&watch),
     };
-    let nodes = Nodes::new(
-        Arc::clone(&directory),
-        settings.nodes,
-        NodeMetrics::register(&mut registry),
-    );
+    let claims = AdmitMetrics::register(&mut registry);
+    let admit = Arc::new(Admit::new(settings.admit, claims.clone()));
     let work = Work {
         kube,
+        admit,
         trusted: Trusted::new(Arc::clone(&watch), settings.trusted),
         watch,
         guards,
         tenants,
         nodes,
     };
-    let tasks = work.start(work::name(state_dir));
+    let name = work::name(state_dir);
+    let mut tasks = work.start(name.clone());
+    let door = config.api_listen.map(|_| {
+        let parts = rest::Parts {
+            directory: Arc::clone(&directory),
+            nodes: work.nodes.clone(),
+            kube: work.kube.clone(),
+            guards: in_place,
+            metrics: ApiMetrics::register(&mut registry),
+            server_metrics: metrics.clone(),
+        };
+        Door::new(
+            cluster.clone(),
+            config.kubeconfig.clone(),
+            settings.api,
+            parts,
+        )
+    });
+    if let Some(door) = door.clone() {
+        let opening = tokio::spawn(async move { door.open_once_known().await });
+        tasks.push(AbortOnDropHandle::new(opening));
+    }
 
     let reloads = ReloadMetrics::register(&mut registry);
     build::register(&mut registry);
     let health = Health::new();
-    readiness::add_checks(&health, &directory, &work);
+    readiness::add_checks(&health, &directory, &work, door.as_ref());
     let shutdown = CancellationToken::new();
     // Reviews have a budget of their own that nothing else can use up.
     let limits = GroupLimits {
@@ -156,13 +203,19 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         deadline: Duration::from_millis(config.review_deadline_ms),
         ..GroupLimits::reviews()
     };
+    let admission = GroupLimits {
+        max_in_flight: usize::try_from(config.reviews_in_flight).unwrap_or(usize::MAX),
+        deadline: Duration::from_millis(config.review_deadline_ms),
+        max_body: MAX_BODY,
+    };
+    let admission = RouteGroup::new("admission", admission, &metrics);
     let listeners = listeners::start(
         config,
-        tls,
+        &tls,
         Served {
             reviews: RouteGroup::new("reviews", limits, &metrics).wrap(answers.router()),
-            admit: None,
-            api: None,
+            admit: admission.wrap(admit_router(Arc::clone(&work.admit))),
+            api: door.as_ref().map(Door::router),
             health: health.clone(),
             registry,
         },
@@ -170,9 +223,14 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         &shutdown,
     )
     .await?;
+    // Only now is it known where it is heard.
+    let webhook = Webhook::new(config, listeners.admit.address, &tls, claims)?;
+    tasks.push(work::webhook(work.kube.clone(), webhook.clone(), name));
     tracing::info!(
         reviews = %listeners.reviews.address,
         operations = %listeners.operations.address,
+        api = listeners.api.as_ref().map(|serving| field::display(serving.address)),
+        admission = %listeners.admit.address,
         elevated_owners = config.elevated_owners.as_ref().map(crate::config::owners_text),
         "the webhooks are up"
     );
@@ -182,13 +240,15 @@ pub async fn start(config: &ServerConfig, ids: &ContractIds, state_dir: &Path) -
         health,
         answers,
         work,
+        door,
+        webhook,
         reloads,
         shutdown,
-        admit_address: listeners.admit.as_ref().map(|serving| serving.address),
+        admit_address: listeners.admit.address,
         api_address: listeners.api.as_ref().map(|serving| serving.address),
         listeners: [
             Some(listeners.reviews),
-            listeners.admit,
+            Some(listeners.admit),
             listeners.api,
             Some(listeners.operations),
         ]

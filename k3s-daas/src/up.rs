@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use webhook_server::pki::DevPki;
 
 use crate::chain::Chain;
-use crate::config::keys;
+use crate::config::{Url, keys};
 use crate::demo;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::kubeconfig::{API_SERVER_NAME, Cluster, Credential, write};
@@ -31,12 +31,14 @@ mod layout;
 pub mod ledger;
 pub mod operator;
 pub mod tenants;
+pub mod workers;
 
 pub use layout::Layout;
 
 use kubectl::{Kubectl, Reply};
 use ledger::Ledger;
 use tenants::Tenant;
+use workers::{Place, Worker, Workers};
 
 /// Where `up` keeps its state when nobody says.
 pub const DEFAULT_STATE: &str = "./.k3s-daas";
@@ -75,6 +77,8 @@ pub struct Stage {
     pub admin_kubeconfig: PathBuf,
     /// The demo tenants.
     pub tenants: Vec<Tenant>,
+    /// The workers that joined.
+    pub workers: Vec<Worker>,
 }
 
 impl Stage {
@@ -109,6 +113,8 @@ pub struct Running {
     pub stage: Stage,
     server: Server,
     config: keys::ServerConfig,
+    // Before the control plane: who asks ends before whom it asks.
+    workers: Option<Workers>,
     control_plane: ControlPlane,
     ledger: Ledger,
     _lock: std::fs::File,
@@ -145,6 +151,7 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let lock = layout.lock()?;
     let binary = find_control_plane(&plan.up)?;
     let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;
+    let place = Place::find(layout, plan.up.workers)?;
     // The control plane is told where the webhooks will be before they are there.
     let listen = free_port(plan.server.listen)?;
     let progress = Progress::told("starting the ledger");
@@ -153,17 +160,28 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let chain = Chain::open_at(&layout.contract())?.with_wallet(operator);
 
     let (kind, path) = (binary.kind.label(), binary.path.display());
+    let and_workers = match plan.up.workers {
+        0 => String::new(),
+        1 => " and a worker".to_owned(),
+        count => format!(" and {count} workers"),
+    };
     progress.now(format!(
-        "starting {kind} ({path}), staking for four tenants"
+        "starting {kind} ({path}), staking for four tenants{and_workers}"
     ));
-    let options = options(plan, listen, &kubectl)?;
+    let options = StartOptions {
+        reachable_at: place.as_ref().map(Place::server_address),
+        ..options(plan, listen, &kubectl)?
+    };
     let control_plane = async {
         launch::start(&binary, options)
             .await
             .or_fail(Kind::Failed, "the control plane did not start")
     };
-    let (control_plane, tenants) =
-        tokio::try_join!(control_plane, all_tenants(layout, &chain, &ledger))?;
+    let (control_plane, tenants, seals) = tokio::try_join!(
+        control_plane,
+        all_tenants(layout, &chain, &ledger),
+        workers::stake(layout, &chain, &ledger.faucet, place.as_ref()),
+    )?;
 
     progress.now("starting the webhooks");
     let config = keys::ServerConfig {
@@ -171,7 +189,13 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
         kubeconfig: control_plane.admin_kubeconfig.clone(),
         ..chosen(plan.server.clone())
     };
-    let server = server::start(&config, chain.ids(), layout.folder()).await?;
+    // The CA is that of the control plane's own kubeconfig.
+    let known = keys::ClusterConfig {
+        cluster_url: Url(control_plane.url.clone()),
+        cluster_ca: None,
+        tls_server_name: None,
+    };
+    let server = server::start(&config, &known, chain.ids(), layout.folder()).await?;
     server.wait_ready(READY_WITHIN).await?;
 
     let cluster = Cluster {
@@ -182,6 +206,15 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     for tenant in &tenants {
         tenants::write_kubeconfig(tenant, &cluster)?;
     }
+    let workers = match place {
+        Some(place) => {
+            progress.now("the workers join");
+            let started =
+                Workers::start(layout, place, &binary, &control_plane, &kubectl, seals).await?;
+            Some(started)
+        }
+        None => None,
+    };
     progress.done();
     let ready_after = control_plane.ready_after.as_millis();
     let stage = Stage {
@@ -192,11 +225,16 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
         cluster,
         kubectl,
         tenants,
+        workers: workers
+            .as_ref()
+            .map(|workers| workers.joined.clone())
+            .unwrap_or_default(),
     };
     Ok(Running {
         stage,
         server,
         config,
+        workers,
         control_plane,
         ledger,
         _lock: lock,
@@ -314,12 +352,15 @@ impl Running {
         tokio::select! {
             () = shutdown.cancelled() => Err(interrupted()),
             ended = self.control_plane.ends() => Err(gone(ended)),
-            report = demo::tour(&self.stage) => report,
+            report = demo::tour(&self.stage, self.workers.as_ref()) => report,
         }
     }
 
     /// Ends everything: first who asks the others.
     pub async fn stop(self) {
+        if let Some(workers) = self.workers {
+            workers.stop().await;
+        }
         self.server.stop().await;
         self.control_plane.stop().await;
         self.ledger.stop().await;

@@ -98,6 +98,21 @@ impl Client {
         })
     }
 
+    /// Somebody with a certificate and its key, PEM. Only for what an HTTP library sends.
+    pub fn certified(&self, ca_pem: &str, certificate: &str) -> anyhow::Result<Self> {
+        let ca = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes())?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only(ca)
+            .identity(reqwest::Identity::from_pem(certificate.as_bytes())?)
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(ANSWER_WITHIN)
+            .no_proxy()
+            .build()?;
+        let mut with = self.nobody();
+        with.http = http;
+        Ok(with)
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn header(&self, name: &str, value: &str) -> Self {
@@ -250,10 +265,10 @@ pub async fn kubectl(t: &crate::attempt::Attempt<'_>, words: &[&str]) -> anyhow:
     let path = t.stage.folder.path().join(format!("{}.kubeconfig", t.tier));
     let cluster = kubeconfig::Cluster {
         url: control_plane.url.clone(),
-        ca: Some(control_plane.ca_pem.clone().into_bytes()),
+        ca_pem: Some(control_plane.ca_pem.clone().into_bytes()),
         tls_server_name: None,
     };
-    let token = Credential::Inline(&t.me().token);
+    let token = Credential::Token(&t.me().token);
     kubeconfig::write(&path, &cluster, &token, "default")
         .map_err(|failure| anyhow::anyhow!("{failure}"))?;
     let mut command = control_plane.kubectl.command(&path);

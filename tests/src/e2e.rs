@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use k3s_daas::config::Sources;
-use k3s_daas::config::keys::{Group as _, ServerConfig, ServerKeys};
+use k3s_daas::config::keys::{ClusterConfig, Group as _, ServerConfig, ServerKeys};
+use k3s_daas::config::{Sources, Url};
 use k3s_daas::kubeconfig::{self, Credential};
 use k3s_daas::rendering;
 use k3s_daas::server::{self, Server};
@@ -102,7 +102,6 @@ impl Cluster {
             ..options
         };
         let control_plane = control_plane::start(options).await?;
-        let mut keys = ServerKeys::default();
         let kubeconfig = control_plane.admin_kubeconfig.display().to_string();
         let listen = listen.to_string();
         let own = [
@@ -115,21 +114,12 @@ impl Cluster {
         ];
         let mut written = Vec::new();
         for (name, value) in own.iter().chain(settings) {
-            keys.set(name, value);
-            written.retain(|(key, _)| key != name);
-            written.push(((*name).to_owned(), (*value).to_owned()));
+            process::set(&mut written, name, value);
         }
-        let config = keys
-            .resolve(&Sources::default())
-            .map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        let ca = reqwest::Certificate::from_pem_bundle(control_plane.ca_pem.as_bytes())?;
-        let http = || {
-            reqwest::Client::builder()
-                .tls_certs_only(ca.clone())
-                .no_proxy()
-        };
-        let watching = http().build()?;
-        let http = http().timeout(Duration::from_secs(10)).build()?;
+        let config = resolved(&written)?;
+        let ca_pem = &control_plane.ca_pem;
+        let watching = http(ca_pem)?.build()?;
+        let http = http(ca_pem)?.timeout(Duration::from_secs(10)).build()?;
         let kube = requests::operator(&control_plane.admin_kubeconfig).await?;
         let cluster = Self {
             devnet,
@@ -147,6 +137,18 @@ impl Cluster {
         cluster.start_server().await?;
         cluster.server_ready().await?;
         Ok(Some(cluster))
+    }
+
+    /// The control plane's folder.
+    pub fn control_plane_folder(&self) -> PathBuf {
+        self.folder.path().join("cp")
+    }
+
+    /// A client of the API server with a certificate and its key, PEM.
+    pub(crate) fn http_of(&self, certificate: &str) -> anyhow::Result<reqwest::Client> {
+        let identity = reqwest::Identity::from_pem(certificate.as_bytes())?;
+        let http = http(&self.control_plane.ca_pem)?.identity(identity);
+        Ok(http.build()?)
     }
 
     /// Where the API server asks.
@@ -170,10 +172,30 @@ impl Cluster {
         Ok(elsewhere)
     }
 
+    /// Ends the webhooks as a kill does and starts them again on the same state, with other settings
+    /// for this once.
+    pub async fn restart_server(&self, changes: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.kill_server().await?;
+        let mut settings = self.settings.clone();
+        for (name, value) in changes {
+            process::set(&mut settings, name, value);
+        }
+        self.start_with(resolved(&settings)?).await?;
+        self.server_ready().await
+    }
+
     async fn start_with(&self, config: ServerConfig) -> anyhow::Result<()> {
+        // The CA is that of the operator's kubeconfig.
+        let cluster = ClusterConfig {
+            cluster_url: Url(self.control_plane.url.clone()),
+            cluster_ca: None,
+            tls_server_name: None,
+        };
         let began = Instant::now();
         loop {
-            let failure = match server::start(&config, &self.devnet.ids, self.folder.path()).await {
+            let started =
+                server::start(&config, &cluster, &self.devnet.ids, self.folder.path()).await;
+            let failure = match started {
                 Ok(started) => {
                     *self.server.lock().await = Some(started);
                     return Ok(());
@@ -341,7 +363,23 @@ pub fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-fn free_address() -> std::io::Result<SocketAddr> {
+fn resolved(settings: &[(String, String)]) -> anyhow::Result<ServerConfig> {
+    let mut keys = ServerKeys::default();
+    for (name, value) in settings {
+        keys.set(name, value);
+    }
+    let config = keys.resolve(&Sources::default());
+    config.map_err(|failure| anyhow::anyhow!("{failure}"))
+}
+
+/// A client of the API server, and of nobody else.
+fn http(ca_pem: &str) -> anyhow::Result<reqwest::ClientBuilder> {
+    let ca = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes())?;
+    Ok(reqwest::Client::builder().tls_certs_only(ca).no_proxy())
+}
+
+/// An address on this machine where nobody listens.
+pub fn free_address() -> std::io::Result<SocketAddr> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     std::net::TcpListener::bind(any)?.local_addr()
 }

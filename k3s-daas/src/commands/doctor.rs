@@ -13,6 +13,7 @@ mod cluster;
 mod kubernetes;
 mod ledger;
 mod local;
+mod nodes;
 mod webhooks;
 
 const EXAMPLES: &str = "\

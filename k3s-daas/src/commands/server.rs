@@ -4,7 +4,7 @@ use sui_ledger::manifest::ContractIds;
 
 use super::Context;
 use crate::config::Sources;
-use crate::config::keys::{self, ChainKeys, Group, LogKeys, ServerKeys, StateKeys};
+use crate::config::keys::{self, ChainKeys, ClusterKeys, Group, LogKeys, ServerKeys, StateKeys};
 use crate::failure::{Kind, OrFail, Outcome};
 use crate::server::reload::{Loaded, Reloads};
 use crate::server::{self, DEFAULT_STATE};
@@ -33,6 +33,9 @@ pub struct ServerArgs {
     /// State.
     #[command(flatten)]
     pub state: StateKeys,
+    /// The cluster, as the REST API tells of it.
+    #[command(flatten)]
+    pub cluster: ClusterKeys,
 }
 
 impl ServerArgs {
@@ -40,6 +43,7 @@ impl ServerArgs {
     fn load(&self, sources: &Sources, log: &LogKeys) -> Outcome<Loaded> {
         self.chain.resolve(sources)?;
         self.state.resolve(sources)?;
+        self.cluster.resolve(sources)?;
         log.resolve(sources)?;
         Ok(Loaded {
             config: self.server.resolve(sources)?,
@@ -47,6 +51,7 @@ impl ServerArgs {
                 keys::effective(&self.server, sources),
                 keys::effective(&self.chain, sources),
                 keys::effective(&self.state, sources),
+                keys::effective(&self.cluster, sources),
                 keys::effective(log, sources),
             ]
             .concat(),
@@ -73,7 +78,8 @@ pub async fn run(context: &Context, args: ServerArgs) -> Outcome {
     let state_dir = state_dir.unwrap_or_else(|| DEFAULT_STATE.into());
     let shutdown = shutdown::on_signal()?;
     let mut hangup = shutdown::on_hangup()?;
-    let server = server::start(&loaded.config, &ids, &state_dir).await?;
+    let cluster = args.cluster.resolve(sources)?;
+    let server = server::start(&loaded.config, &cluster, &ids, &state_dir).await?;
     let mut reloads = Reloads::new(loaded);
     loop {
         tokio::select! {

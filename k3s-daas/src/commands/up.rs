@@ -12,20 +12,22 @@ use crate::failure::Outcome;
 use crate::output;
 use crate::server::reload::Loaded;
 use crate::shutdown;
-use crate::up::{self, Layout, Plan, Stage, tenants};
+use crate::up::{self, Layout, Plan, Stage, tenants, workers};
 
 /// What the folder of a tour is called; six characters of chance follow.
 const DEMO_PREFIX: &str = "demo-";
 
 const EXAMPLES: &str = "\
-SIGHUP reads the configuration again, as for `server`. Needs no root and no K3s: the control plane is K3S_BIN, else a k3s on PATH, else one built from the
+SIGHUP reads the configuration again, as for `server`. Needs no root (but for workers) and no K3s: the control plane is K3S_BIN, else a k3s on PATH, else one built from the
 Kubernetes modules by tests/control-plane/build.sh. State lies in ./.k3s-daas and is used again.
 
 Examples:
   k3s-daas up
   k3s-daas up --state-dir /tmp/k3s-daas --api-port 0 --listen 127.0.0.1:0
   k3s-daas up --demo                 start, take the scripted tour, print its table, end
-  k3s-daas up --demo -o json";
+  k3s-daas up --demo -o json
+  sudo -E k3s-daas up --workers 1    with a worker machine that joins by a seal: a stock K3s agent in
+                                     namespaces of its own, or the test control plane's kubelet";
 
 /// Options of `up`.
 #[derive(Debug, clap::Args)]
@@ -139,6 +141,7 @@ struct Summary<'a> {
     contract: std::path::PathBuf,
     admin_kubeconfig: &'a Path,
     tenants: &'a [tenants::Tenant],
+    workers: &'a [workers::Worker],
 }
 
 impl<'a> Summary<'a> {
@@ -151,6 +154,7 @@ impl<'a> Summary<'a> {
             contract: stage.layout.contract(),
             admin_kubeconfig: &stage.admin_kubeconfig,
             tenants: &stage.tenants,
+            workers: &stage.workers,
         }
     }
 }
@@ -171,6 +175,17 @@ fn summary(stage: &Stage) -> String {
         for words in tenants::commands_to_try(tenant) {
             let _ = write!(text, "\n  {kubectl} --kubeconfig {kubeconfig} {words}");
         }
+    }
+    for worker in &stage.workers {
+        let (name, address) = (&worker.seal.name, worker.address);
+        let admin = stage.admin_kubeconfig.display();
+        let join = worker.join_token_file.display();
+        let _ = write!(
+            text,
+            "\n\n{name} (joined by a seal of 0.5 SUI, Ready after {} ms at {address}): {join}\n  \
+             {kubectl} --kubeconfig {admin} get node {name} --output wide",
+            worker.ready_ms
+        );
     }
     text + "\n\nCtrl-C ends it; the state stays."
 }

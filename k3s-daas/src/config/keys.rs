@@ -205,9 +205,9 @@ settings! {
         /// Protected namespaces whose pods may run on strangers' machines all the same, such as a CNI's:
         /// a machine may do what the service accounts of its pods may do.
         worker_namespaces: List<String> = Some("");
-        /// Names that no seal's node may bear, besides localhost, kubernetes, this machine's own, the
-        /// control plane's nodes and the host of cluster_url: every name without a dot in the API
-        /// server's certificate belongs here.
+        /// Names that no seal's node may bear, besides localhost, kubernetes, this machine's own and the
+        /// control plane's nodes: every name without a dot in the API server's certificate belongs
+        /// here; the doctor compares them.
         reserved_node_names: List<KubeName> = Some("");
         /// How long a node whose seal ended without fault may go on, to be drained, in seconds.
         drain_grace_seconds: Seconds = Some("300");
@@ -232,6 +232,8 @@ settings! {
         api_key: Option<PathBuf> = None;
         /// How many calls of the REST API a seal has each minute; more are told to come back.
         api_requests_per_minute: NonZeroU32 = Some("100");
+        /// How many calls of the REST API may be under way at once, of all seals together.
+        api_in_flight: NonZeroU32 = Some("256");
         /// Namespaces that are protected besides kube-*, default and the extension's own.
         protected_namespaces: List<String> = Some("");
         /// API groups of custom resources that developers may use in their own namespaces.
@@ -293,6 +295,9 @@ settings! {
         api_port: u16 = Some("6443");
         /// A k3s binary to run; else K3S_BIN, a k3s on PATH, the project's own control plane.
         k3s_bin: Option<PathBuf> = None;
+        /// How many worker machines are started, each in namespaces of its own and joined by a seal;
+        /// needs root.
+        workers: u16 = Some("0");
     }
 }
 

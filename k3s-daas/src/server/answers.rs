@@ -8,12 +8,13 @@ use axum::Router;
 use sui_ledger::directory::Directory;
 
 use super::homes::Homes;
+use super::joins::Joins;
 use super::settings::Settings;
 
 /// Who answers reviews. Clones answer by the same settings.
 #[derive(Debug, Clone)]
 pub(super) struct Answers {
-    pub(super) authenticator: Arc<Authn<Directory, Homes>>,
+    pub(super) authenticator: Arc<Authn<Directory, Homes, Joins>>,
     pub(super) authorizer: Arc<App<Directory, NamespaceWatch>>,
     pub(super) watch: Arc<NamespaceWatch>,
 }

@@ -28,7 +28,7 @@ pub fn pki_folder(state_dir: &Path) -> PathBuf {
 /// What is served, and where.
 pub(super) struct Served {
     pub(super) reviews: Router,
-    pub(super) admit: Option<Router>,
+    pub(super) admit: Router,
     /// None where the REST API is off.
     pub(super) api: Option<Router>,
     pub(super) health: Health,
@@ -38,7 +38,7 @@ pub(super) struct Served {
 /// All listeners.
 pub(super) struct Listeners {
     pub(super) reviews: Serving,
-    pub(super) admit: Option<Serving>,
+    pub(super) admit: Serving,
     pub(super) api: Option<Serving>,
     pub(super) operations: Serving,
 }
@@ -46,7 +46,7 @@ pub(super) struct Listeners {
 /// Starts all. Whoever can't be heard ends the start.
 pub(super) async fn start(
     config: &ServerConfig,
-    tls: Certificates,
+    tls: &Certificates,
     served: Served,
     metrics: &ServerMetrics,
     shutdown: &CancellationToken,
@@ -68,16 +68,11 @@ pub(super) async fn start(
     };
     let reviews = Transport::Tls(tls.webhooks.clone());
     let reviews = start("webhooks", "listen", config.listen, reviews, served.reviews).await?;
-    let admit = match served.admit {
-        Some(router) => {
-            let (listen, transport) = (config.admit_listen, Transport::Tls(tls.webhooks));
-            Some(start("admission", "admit_listen", listen, transport, router).await?)
-        }
-        None => None,
-    };
+    let (listen, transport) = (config.admit_listen, Transport::Tls(tls.webhooks.clone()));
+    let admit = start("admission", "admit_listen", listen, transport, served.admit).await?;
     let api = match (config.api_listen, served.api) {
         (Some(listen), Some(router)) => {
-            let transport = Transport::Tls(tls.api);
+            let transport = Transport::Tls(tls.api.clone());
             Some(start("api", "api_listen", listen, transport, router).await?)
         }
         _ => None,

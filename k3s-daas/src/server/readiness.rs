@@ -7,13 +7,25 @@ use sui_ledger::directory::Directory;
 use tenancy::guards::{GuardStatus, Standing};
 use webhook_server::Health;
 
+use super::rest::Door;
 use super::work::Work;
 
 /// What is known of nodes is too old after this: as long as for namespaces.
 const NODES_MAX_AGE: Duration = Duration::from_mins(1);
 
 /// Adds the checks of `/readyz`.
-pub(super) fn add_checks(health: &Health, directory: &Arc<Directory>, work: &Work) {
+pub(super) fn add_checks(
+    health: &Health,
+    directory: &Arc<Directory>,
+    work: &Work,
+    door: Option<&Door>,
+) {
+    if let Some(door) = door.cloned() {
+        health.add_fn("api", move || match door.missing() {
+            None => Ok(()),
+            Some(why) => Err(why.into()),
+        });
+    }
     let directory = Arc::clone(directory);
     health.add_fn("directory", move || match directory.status().unavailable {
         None => Ok(()),

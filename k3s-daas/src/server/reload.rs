@@ -16,7 +16,7 @@ use crate::config::keys::{Effective, ServerConfig};
 use crate::failure::Outcome;
 
 /// The keys that count without a restart.
-pub const LIVE: [&str; 20] = [
+pub const LIVE: [&str; 21] = [
     "elevated_owners",
     "tenancy",
     "audiences",
@@ -37,6 +37,7 @@ pub const LIVE: [&str; 20] = [
     "drain_grace_seconds",
     "node_warn_seconds",
     "cluster_ranges",
+    "api_requests_per_minute",
 ];
 /// Keys whose values may hold somebody's access key.
 const HIDDEN: [&str; 1] = ["endpoint"];
@@ -176,6 +177,7 @@ fn merged(running: &ServerConfig, new: &ServerConfig) -> ServerConfig {
         drain_grace_seconds: new.drain_grace_seconds,
         node_warn_seconds: new.node_warn_seconds,
         cluster_ranges: new.cluster_ranges,
+        api_requests_per_minute: new.api_requests_per_minute,
         ..running.clone()
     }
 }
@@ -210,6 +212,10 @@ impl Server {
         listeners::validate(&loaded.config)?;
         let config = merged(&reloads.current.config, &loaded.config);
         let settings = Settings::new(&config)?;
+        // The only one that can still refuse.
+        if let Some(door) = &self.door {
+            door.replace(&settings)?;
+        }
         let is_live = |key: &str| LIVE.contains(&key);
         let changed = changes(&reloads.current.keys, &loaded.keys, is_live);
         for Change { key, from, to } in &changed {
@@ -234,6 +240,8 @@ impl Server {
             self.work.guards.replace_settings(settings.guards);
             self.work.tenants.replace_settings(settings.namespaces);
             self.work.nodes.replace_settings(settings.nodes);
+            self.work.admit.replace_settings(settings.admit);
+            self.webhook.replace(&config);
             self.work.trusted.replace(settings.trusted);
             Reloaded::Applied
         };

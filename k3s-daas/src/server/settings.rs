@@ -1,17 +1,23 @@
 //! The part of the configuration that can change while the server runs, as the settings of its
 //! parts: built and validated as a whole before any of it counts.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use authn_webhook::Audiences;
+use authz_webhook::Isolation;
+use ipnet::IpNet;
 use node_admission::NodeSettings;
+use node_admission::admit::AdmitSettings;
 use seal::ElevatedOwners;
-use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces};
+use seal::access::{CustomResourceGroups, Policy, ProtectedNamespaces, Tenancy};
 
 use tenancy::guards::GuardSettings;
 use tenancy::namespaces::{NamespaceSettings, Quotas};
 
 use super::trusted::TrustSettings;
+use super::work::host_name;
 use crate::config::KubeName;
 use crate::config::keys::ServerConfig;
 use crate::failure::{Failure, Kind, OrFail, Outcome};
@@ -24,8 +30,23 @@ pub(super) struct Settings {
     pub(super) guards: GuardSettings,
     pub(super) namespaces: NamespaceSettings,
     pub(super) nodes: NodeSettings,
+    pub(super) admit: AdmitSettings,
     pub(super) protected: ProtectedNamespaces,
     pub(super) trusted: TrustSettings,
+    pub(super) api: ApiChoices,
+}
+
+/// What the REST API depends on beside the cluster itself.
+#[derive(Debug, Clone)]
+pub(super) struct ApiChoices {
+    pub(super) elevated: ElevatedOwners,
+    pub(super) requests_per_minute: NonZeroU32,
+    /// Counts from the start on.
+    pub(super) in_flight: NonZeroU32,
+    pub(super) cluster_ranges: Vec<IpNet>,
+    pub(super) isolation: Isolation,
+    pub(super) tenancy: Tenancy,
+    pub(super) quotas: Quotas,
 }
 
 impl Settings {
@@ -49,7 +70,18 @@ impl Settings {
             custom_resource_groups: groups,
             elevated_owners: elevated.clone(),
         };
+        let nodes = nodes(config)?;
+        let api = ApiChoices {
+            elevated: elevated.clone(),
+            requests_per_minute: config.api_requests_per_minute,
+            in_flight: config.api_in_flight,
+            cluster_ranges: config.cluster_ranges.0.clone(),
+            isolation: config.worker_isolation,
+            tenancy: config.tenancy,
+            quotas: namespaces.quotas.clone(),
+        };
         Ok(Self {
+            api,
             authn: authn_webhook::Policy {
                 audiences,
                 elevated,
@@ -58,11 +90,13 @@ impl Settings {
                 control_plane_nodes: config.control_plane_nodes.0.iter().cloned().collect(),
                 isolation: config.worker_isolation,
                 deadline: Duration::from_millis(config.review_deadline_ms),
+                drain_grace: config.drain_grace_seconds.0,
                 ..authz_webhook::Settings::new(policy)
             },
             guards: guards(config),
             namespaces,
-            nodes: nodes(config)?,
+            admit: AdmitSettings::from(&nodes),
+            nodes,
             trusted: TrustSettings {
                 protected: protected.clone(),
                 elsewhere: config.worker_namespaces.0.iter().cloned().collect(),
@@ -81,20 +115,23 @@ pub fn guards(config: &ServerConfig) -> GuardSettings {
 }
 
 /// What nodes that join with a seal depend on.
-fn nodes(config: &ServerConfig) -> Outcome<NodeSettings> {
+pub fn nodes(config: &ServerConfig) -> Outcome<NodeSettings> {
     let names = |list: &[KubeName]| list.iter().map(|name| name.0.clone()).collect();
+    // This machine's name is in the API server's certificate, where K3s runs beside us.
+    let host = host_name();
+    let short = host.split('.').next().unwrap_or_default().to_owned();
+    let own = [host, short].into_iter().filter(|name| !name.is_empty());
+    let configured: BTreeSet<String> = names(&config.reserved_node_names.0);
     let settings = NodeSettings {
         control_plane_nodes: config.control_plane_nodes.0.iter().cloned().collect(),
         trusted_nodes: names(&config.trusted_nodes.0),
-        reserved_names: names(&config.reserved_node_names.0),
+        reserved_names: configured.iter().cloned().chain(own).collect(),
         drain_grace: config.drain_grace_seconds.0,
         warn_before: config.node_warn_seconds.0,
         cluster_ranges: config.cluster_ranges.0.clone(),
     };
     // A reserved name is no seal's: a node of the operator's that joins with one would never join.
-    let both = settings
-        .reserved_names
-        .intersection(&settings.trusted_nodes);
+    let both = configured.intersection(&settings.trusted_nodes);
     let both: Vec<&str> = both.map(String::as_str).collect();
     if !both.is_empty() {
         return Err(Failure::message(

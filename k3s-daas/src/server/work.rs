@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use authz_webhook::NamespaceWatch;
 use node_admission::Nodes;
+use node_admission::admit::Admit;
 use sha2::{Digest, Sha256};
 use sui_ledger::directory::Directory;
 use tenancy::guards::Guards;
 use tenancy::namespaces::Tenants;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::admission::Webhook;
 use super::kube_client::KubeClient;
 use super::trusted::Trusted;
 
@@ -23,6 +25,7 @@ pub(super) struct Work {
     pub(super) tenants: Tenants<Directory>,
     pub(super) nodes: Nodes<Directory>,
     pub(super) trusted: Trusted,
+    pub(super) admit: Arc<Admit>,
 }
 
 impl Work {
@@ -61,6 +64,13 @@ impl Work {
                 work.kube.with_each(follow).await;
             })
         };
+        let claims = {
+            let work = self.clone();
+            tokio::spawn(async move {
+                let follow = |client| work.admit.run(client);
+                work.kube.with_each(follow).await;
+            })
+        };
         let trusted = {
             let work = self.clone();
             tokio::spawn(async move {
@@ -68,20 +78,36 @@ impl Work {
                 work.kube.with_each(keep).await;
             })
         };
-        [identity, namespaces, guards, tenants, known, trusted]
-            .map(AbortOnDropHandle::new)
-            .into()
+        [
+            identity, namespaces, guards, tenants, known, claims, trusted,
+        ]
+        .map(AbortOnDropHandle::new)
+        .into()
     }
+}
+
+/// Keeps the API server asking about Nodes, for ever.
+pub(super) fn webhook(kube: KubeClient, webhook: Webhook, name: String) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let keep = |client| webhook.run(client, &name);
+        kube.with_each(keep).await;
+    }))
+}
+
+/// What this machine is called, in lower case as Kubernetes has it.
+pub fn host_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().to_lowercase()
 }
 
 /// What a server is called among those of one cluster: its machine, and its state folder, which one
 /// process at a time has. After a restart it is the same.
 pub(super) fn name(state_dir: &Path) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host_name();
     let folder = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
     let hash = Sha256::digest(folder.as_os_str().as_encoded_bytes());
     let hash: String = hex::encode(hash).chars().take(8).collect();
-    let host: String = host.trim().chars().take(200).collect();
+    let host: String = host.chars().take(200).collect();
     format!("{host}-{hash}")
 }
 

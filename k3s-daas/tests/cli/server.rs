@@ -39,6 +39,10 @@ impl Server {
             "127.0.0.1:0",
             "--metrics-listen",
             "127.0.0.1:0",
+            "--admit-listen",
+            "127.0.0.1:0",
+            "--api-listen",
+            "127.0.0.1:0",
             "--log-format",
             "json",
         ]);

@@ -26,7 +26,7 @@ use crate::server::kube_client::read;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Objects looked at, a kind; more are told of.
-const MOST: u32 = 5_000;
+pub(super) const MOST: u32 = 5_000;
 
 /// What Kubernetes itself binds to everybody.
 const DEFAULT_BINDINGS: [&str; 4] = [
@@ -40,8 +40,10 @@ const DEFAULT_BINDINGS: [&str; 4] = [
 pub(super) async fn checks(config: &ServerConfig) -> Vec<Check> {
     const NAME: &str = "API server";
     let path = config.kubeconfig.display();
-    let client = match read(&config.kubeconfig).await.and_then(Client::try_from) {
-        Ok(client) => client,
+    let read = read(&config.kubeconfig).await;
+    let opened = read.and_then(|found| Ok((Client::try_from(found.clone())?, found)));
+    let (client, kubeconfig) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             return vec![Check::warn(
                 NAME,
@@ -62,7 +64,7 @@ pub(super) async fn checks(config: &ServerConfig) -> Vec<Check> {
         )];
     }
     let documents = guards::documents(&guard_settings(config));
-    vec![
+    let mut checks = vec![
         compared(
             "guards",
             &client,
@@ -81,10 +83,14 @@ pub(super) async fn checks(config: &ServerConfig) -> Vec<Check> {
         .await,
         bindings(&client).await,
         addresses(&client, &config.closed_ranges.0).await,
-    ]
+    ];
+    checks.extend(super::nodes::checks(&client, config, &kubeconfig).await);
+    checks
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, String> {
     match tokio::time::timeout(TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(|error| in_one_line(&error)),
         Err(_late) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),

@@ -166,7 +166,7 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &["admissionregistration.k8s.io"],
         resources: &["validatingwebhookconfigurations"],
         names: &[NODE_WEBHOOK],
-        verbs: &["get", "list", "watch", "create", "patch"],
+        verbs: &["get", "list", "watch", "create", "update", "patch"],
         why: "when the API server asks us about Nodes, and nobody else about anything",
     },
 ];
