@@ -72,6 +72,8 @@ pub(crate) struct FakeDirectory {
     records: Mutex<BTreeMap<CredentialHash, Arc<SealRecord>>>,
     claims: Mutex<HashMap<String, NodeClaim>>,
     unavailable: Mutex<Option<Unavailable>>,
+    /// Listed as every owner's, as before news of a transfer.
+    listed: Mutex<Vec<CredentialHash>>,
     claims_unavailable: AtomicBool,
     hangs: AtomicBool,
     pub(crate) waiting: AtomicUsize,
@@ -101,6 +103,10 @@ impl FakeDirectory {
 
     pub(crate) fn fail(&self, cause: Option<Unavailable>) {
         *self.unavailable.lock().unwrap() = cause;
+    }
+
+    pub(crate) fn list_for_all(&self, hash: CredentialHash) {
+        self.listed.lock().unwrap().push(hash);
     }
 
     pub(crate) fn fail_claims(&self) {
@@ -139,6 +145,7 @@ impl SealDirectory for FakeDirectory {
             .iter()
             .filter(|(_, record)| record.owner == owner && record.status != SealStatus::Retired)
             .map(|(hash, _)| *hash)
+            .chain(self.listed.lock().unwrap().iter().copied())
             .collect())
     }
 
