@@ -10,6 +10,7 @@
 //!   SealedNodes ─── follow ──► store ──► standing, sealed_nodes
 //! ```
 
+pub mod admit;
 pub mod api;
 mod join;
 mod metrics;
