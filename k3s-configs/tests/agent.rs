@@ -1,11 +1,13 @@
-//! Worker machines: a stock K3s agent joins with K3s's own token, restarts, and leaves nothing.
-//! Needs root, K3s, and what `tests/tools/containerd.sh` installs.
+//! Worker machines: a stock K3s agent joins with K3s's own token, restarts, and leaves nothing; the
+//! doubles of K3s's supervisor and agent make a node of the modules' kubelet that runs pods.
+//! Needs root, a control plane, and what `tests/tools/containerd.sh` and `images.sh` install.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use k3s_configs::access::CaHash;
 use k3s_configs::launch::agent::{self, AgentNetwork, AgentOptions};
 use k3s_configs::launch::{
     self, ControlPlane, ControlPlaneKind, Search, StartOptions, find_control_plane,
@@ -116,4 +118,134 @@ async fn a_stock_agent_joins_restarts_and_leaves_nothing() {
         .output()
         .unwrap();
     assert!(!String::from_utf8_lossy(&links.stdout).contains(&address));
+}
+
+/// A token webhook that takes every token for worker-001's, over plain HTTP as only loopback may.
+async fn token_webhook() -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let _read = stream.read(&mut request).await;
+            let body = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"system:node:worker-001","groups":["system:nodes"]}}}"#;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _written = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
+}
+
+async fn apply(control_plane: &ControlPlane, dir: &Path, object: &str) {
+    let file = dir.join("object.yaml");
+    std::fs::write(&file, object).unwrap();
+    let mut command = control_plane
+        .kubectl
+        .command(&control_plane.admin_kubeconfig);
+    let output = command
+        .args(["apply", "-f"])
+        .arg(&file)
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+const NODE: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: worker-001}
+spec:
+  taints: [{key: node.cloudprovider.kubernetes.io/uninitialized, value: 'true', effect: NoSchedule}]
+";
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: busy, namespace: default}
+spec:
+  containers: [{name: busy, image: 'docker.io/k3s-daas/busy:1', imagePullPolicy: Never}]
+";
+
+#[tokio::test]
+#[ignore = "needs root, the modules' control plane, tests/tools/containerd.sh and images.sh"]
+async fn the_modules_kubelet_joins_through_the_double_and_runs_a_pod() {
+    let tools = folder("containerd.sh");
+    let missing = agent::missing(&tools);
+    assert!(missing.is_empty(), "{missing:?}");
+    let search = Search {
+        built: Search::from_environment().built,
+        ..Search::default()
+    };
+    let binary = find_control_plane(&search).expect("set K3S_DAAS_CONTROL_PLANE");
+
+    let dir = tempfile::tempdir().unwrap();
+    let webhook = dir.path().join("webhook.kubeconfig");
+    let port = token_webhook().await;
+    let text = format!(
+        r#"{{"apiVersion":"v1","kind":"Config","clusters":[{{"name":"w","cluster":{{"server":"http://127.0.0.1:{port}"}}}}],
+        "contexts":[{{"name":"w","context":{{"cluster":"w"}}}}],"current-context":"w"}}"#
+    );
+    std::fs::write(&webhook, text).unwrap();
+
+    let network = AgentNetwork::create().unwrap();
+    let control_plane = launch::start(
+        &binary,
+        StartOptions {
+            reachable_at: Some(network.server_address()),
+            durable: false,
+            api_server_args: vec![
+                format!(
+                    "authentication-token-webhook-config-file={}",
+                    webhook.display()
+                ),
+                "authentication-token-webhook-version=v1".to_owned(),
+            ],
+            ..StartOptions::new(dir.path().join("s"))
+        },
+    )
+    .await
+    .unwrap();
+    apply(&control_plane, dir.path(), NODE).await;
+    let hash = CaHash::of_bundle(control_plane.ca_pem.as_bytes(), SystemTime::now()).unwrap();
+    let token_file = dir.path().join("token");
+    std::fs::write(&token_file, format!("K10{hash}::abcdef.0123456789abcdef\n")).unwrap();
+    let images = folder("images.sh");
+    let options = AgentOptions {
+        images: vec![images.join("pause.tar"), images.join("busy.tar")],
+        ..AgentOptions::new(
+            dir.path().join("worker"),
+            "worker-001",
+            0,
+            control_plane.join_url.clone().unwrap(),
+            token_file,
+            tools,
+        )
+    };
+    let begun = Instant::now();
+    let mut worker = agent::start(&binary, &network, &options).await.unwrap();
+    let nodes = ["get", "nodes", "-o", READY];
+    until(&control_plane, &nodes, "True").await;
+    eprintln!("Ready after {:?}", begun.elapsed());
+    worker.check().unwrap();
+    let taints = [
+        "get",
+        "nodes",
+        "-o",
+        "jsonpath=[{.items[*].spec.taints}{.items[*].spec.providerID}]",
+    ];
+    until(&control_plane, &taints, "[k3s://worker-001]").await;
+    apply(&control_plane, dir.path(), POD).await;
+    let pods = ["get", "pods", "-o", "jsonpath={.items[*].status.phase}"];
+    until(&control_plane, &pods, "Running").await;
+    eprintln!("a pod after {:?}", begun.elapsed());
+    let logs = ["logs", "busy", "--tail=1"];
+    until(&control_plane, &logs, "T").await;
+    worker.stop().await;
+    assert_eq!(left_behind(dir.path()), Vec::<String>::new());
+    control_plane.stop().await;
 }

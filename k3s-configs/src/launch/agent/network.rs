@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{AgentError, cgroups};
@@ -27,14 +27,29 @@ pub struct AgentNetwork {
 impl AgentNetwork {
     /// Takes a free network, and removes what killed processes left of theirs.
     pub fn create() -> Result<Self, AgentError> {
+        Self::create_as(None)
+    }
+
+    /// The same, but the number that the file holds where that is free, and kept in the file: a
+    /// control plane that is started again had better keep its address.
+    pub fn create_again(file: &Path) -> Result<Self, AgentError> {
+        let earlier = std::fs::read_to_string(file).ok();
+        let earlier = earlier.and_then(|text| text.trim().parse().ok());
+        let network = Self::create_as(earlier)?;
+        std::fs::write(file, format!("{}\n", network.number)).map_err(AgentError::file(file))?;
+        Ok(network)
+    }
+
+    fn create_as(wanted: Option<u8>) -> Result<Self, AgentError> {
         let locks = PathBuf::from(LOCKS);
         std::fs::create_dir_all(&locks).map_err(AgentError::file(&locks))?;
+        let wanted = wanted.filter(|number| (1..=LAST).contains(number));
         let mut taken = None;
-        for number in 1..=LAST {
+        for number in wanted.into_iter().chain(1..=LAST) {
             let path = locks.join(format!("network-{number}.lock"));
-            // Beyond the first free one only what was in use once needs a look.
+            // Beyond the one to take only what was in use once needs a look.
             if taken.is_some() && !path.exists() {
-                break;
+                continue;
             }
             let lock = File::create(&path).map_err(AgentError::file(&path))?;
             if lock.try_lock().is_err() {
