@@ -6,17 +6,20 @@ CACHE := .cache
 export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
-.PHONY: help up demo test bench escalation need need-node binary control-plane move-build move-test \
+.PHONY: help up demo test bench escalation need need-node binary control-plane workers move-build move-test \
         fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
 
-up: binary control-plane ## Start everything on this machine: ledger, webhooks, control plane, four tenants
-	@tests/tools/with-control-plane.sh $(K3S_DAAS) up
+# Worker machines that `make up` and `make demo` start; they need root.
+WORKERS ?= 0
 
-demo: binary control-plane ## The same, then a scripted tour; fails if any line is not as expected
-	@tests/tools/with-control-plane.sh $(K3S_DAAS) up --demo
+up: binary control-plane workers ## Start everything on this machine: ledger, webhooks, control plane, four tenants, WORKERS machines
+	@tests/tools/with-control-plane.sh $(K3S_DAAS) up --workers $(WORKERS)
+
+demo: binary control-plane workers ## The same, then a scripted tour; fails if any line is not as expected
+	@tests/tools/with-control-plane.sh $(K3S_DAAS) up --demo --workers $(WORKERS)
 
 test: need fmt-check lint deny move-test control-plane unit e2e ## Pass every test
 	@tests/tools/summary.sh
@@ -34,6 +37,9 @@ binary: need
 
 control-plane: ## Find, download or build a control plane, once
 	@tests/tools/control-plane.sh
+
+workers: ## Install what WORKERS machines run: containerd, runc, network plugins, test images
+	@[ "$(WORKERS)" = 0 ] || { tests/tools/containerd.sh && tests/tools/images.sh; } >/dev/null
 
 move-build: need-node ## Compile the Move package and compare it with the committed bytecode
 	@cd move && npm ci --silent --no-audit --no-fund && npm run --silent check

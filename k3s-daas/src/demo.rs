@@ -1,7 +1,9 @@
 //! The scripted tour: real kubectl requests of each tenant, ways up that the guards refuse, a
-//! restake, a refresh, a slash and what it ends, a restake and what it brings back; a table of what
-//! was expected and what came, and a failure when any line differs.
+//! restake, a refresh, a slash and what it ends, a restake and what it brings back, the same for a
+//! worker where there is one; a table of what was expected and what came, and a failure when any
+//! line differs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use seal::Tier;
@@ -12,9 +14,11 @@ use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::up::kubectl::{Answer, Reply};
 use crate::up::tenants::Tenant;
+use crate::up::workers::Workers;
 use crate::up::{Stage, operator};
 
 mod requests;
+mod workers;
 
 use requests::{Request, of};
 
@@ -75,7 +79,7 @@ pub struct Report {
 }
 
 /// Takes the tour.
-pub async fn tour(stage: &Stage) -> Outcome<Report> {
+pub async fn tour(stage: &Stage, workers: Option<&Workers>) -> Outcome<Report> {
     let progress = Progress::told("asking as each tenant");
     let mut rows = Vec::new();
     for tier in Tier::ALL {
@@ -95,6 +99,9 @@ pub async fn tour(stage: &Stage) -> Outcome<Report> {
     rows.push(slashed);
     progress.now("the admin's workloads end after the grace; a restake brings them back");
     rows.extend(end_and_return(stage).await?);
+    if let Some(workers) = workers {
+        rows.extend(workers::rows(stage, workers, &progress).await?);
+    }
     progress.done();
     Ok(Report {
         ok: rows.iter().all(|row| row.ok),
@@ -177,17 +184,31 @@ async fn until(
     label: &str,
     since: Instant,
 ) -> Outcome<Row> {
+    until_as(
+        stage,
+        &tenant.name,
+        &tenant.kubeconfig,
+        request,
+        label,
+        since,
+    )
+    .await
+}
+
+/// The same as whoever the kubeconfig says.
+async fn until_as(
+    stage: &Stage,
+    name: &str,
+    kubeconfig: &Path,
+    request: &Request,
+    label: &str,
+    since: Instant,
+) -> Outcome<Row> {
     loop {
-        let reply = stage.ask(&tenant.kubeconfig, &request.arguments).await?;
+        let reply = stage.ask(kubeconfig, &request.arguments).await?;
         let took = since.elapsed();
         if reply.answer == request.expected || took > CHANGE_WITHIN {
-            return Ok(Row::new(
-                &tenant.name,
-                label,
-                request.expected,
-                &reply,
-                took,
-            ));
+            return Ok(Row::new(name, label, request.expected, &reply, took));
         }
         tokio::time::sleep(TRY_EVERY).await;
     }

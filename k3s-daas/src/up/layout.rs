@@ -72,6 +72,16 @@ impl Layout {
         self.0.join("tenants").join(tier.label())
     }
 
+    /// The wallet of the workers' operator.
+    pub fn workers_wallet(&self) -> PathBuf {
+        self.0.join("workers").join("operator.keystore")
+    }
+
+    /// The files of a worker.
+    pub fn worker(&self, name: &str) -> PathBuf {
+        self.0.join("workers").join(name)
+    }
+
     /// A demo tenant's kubeconfig.
     pub fn kubeconfig(&self, tier: Tier) -> PathBuf {
         self.0

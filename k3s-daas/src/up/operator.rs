@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use seal::Mist;
+use seal::{CredentialHash, Mist};
 use sui_ledger::tx::Call;
 
 use super::Stage;
 use super::tenants::{Tenant, wallet};
+use super::workers::Worker;
 use crate::chain::Chain;
 use crate::commands::seal::no_such;
 use crate::commands::stake::{read_token, rotate};
@@ -25,7 +26,19 @@ fn as_tenant(stage: &Stage, tenant: &Tenant) -> Outcome<Chain> {
 /// Adds to the tenant's stake.
 pub async fn restake(stage: &Stage, tenant: &Tenant, amount: &str) -> Outcome {
     let chain = as_tenant(stage, tenant)?;
-    let hash = tenant.hash()?;
+    restake_seal(&chain, tenant.hash()?, amount).await
+}
+
+/// Gives a slashed worker's seal its stake back, as the workers' operator.
+pub async fn restore_worker(stage: &Stage, worker: &Worker) -> Outcome {
+    let chain = stage
+        .chain
+        .with_wallet(wallet(&stage.layout.workers_wallet())?);
+    // A tenth of its half was taken.
+    restake_seal(&chain, worker.seal.hash()?, "0.05").await
+}
+
+async fn restake_seal(chain: &Chain, hash: CredentialHash, amount: &str) -> Outcome {
     let record = chain.record(&hash).await?.ok_or_else(|| no_such(&hash))?;
     let amount = Mist::parse_sui(amount).or_fail(Kind::Failed, "the amount is wrong")?;
     let call = Call::Restake {
@@ -59,7 +72,11 @@ pub async fn refresh(stage: &Stage, tenant: &Tenant) -> Outcome<PathBuf> {
 
 /// Slashes the tenant's seal as the operator.
 pub async fn slash(stage: &Stage, tenant: &Tenant) -> Outcome {
-    let hash = tenant.hash()?;
+    slash_seal(stage, tenant.hash()?).await
+}
+
+/// Slashes a seal as the operator.
+pub async fn slash_seal(stage: &Stage, hash: CredentialHash) -> Outcome {
     let cap = stage
         .chain
         .ids()

@@ -125,7 +125,8 @@ async fn usable(chain: &Chain, tenant: &Tenant) -> Outcome<bool> {
     }))
 }
 
-fn remove(path: &Path) -> Outcome {
+/// Removes a file that may not be there.
+pub(super) fn remove(path: &Path) -> Outcome {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Failure::new(Kind::Failed, error)
