@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use seal::NodeName;
 use seal::identity::{self, HomeName};
 use sui_ledger::directory::Unavailable;
 use webhook_server::{KubeStatus, StatusReason};
@@ -32,6 +33,9 @@ enum Said {
         /// The met ones.
         audiences: Vec<String>,
     },
+    Node {
+        name: NodeName,
+    },
     No {
         error: Cow<'static, str>,
     },
@@ -43,6 +47,7 @@ pub fn to_token_review(verdict: Verdict, audiences: Vec<String>) -> Answer {
     let no = |error| Said::No { error };
     Answer(match verdict {
         Verdict::Accept(holder) => Said::Yes { holder, audiences },
+        Verdict::Join(joiner) => Said::Node { name: joiner.name },
         Verdict::Refuse(refusal) => no(refusal_text(refusal).into()),
         Verdict::Undecided(cause) => no(undecided_text(cause).into()),
     })
@@ -62,7 +67,18 @@ pub const fn refusal_text(refusal: Refusal) -> &'static str {
         Refusal::JoinCredentialAtApi => {
             "a join credential is not accepted here: the API takes the seal token"
         }
-        Refusal::NodesCannotJoinYet => "nodes can't join yet",
+        Refusal::NoNode => {
+            "the seal of this join credential names no machine: stake for one with --node-id"
+        }
+        Refusal::NotTheClaim => "another seal holds the name of the machine that this one names",
+        Refusal::NodesUnguarded => {
+            "the guards inside the API server are not in place yet: until then no machine joins"
+        }
+        Refusal::NodeReserved => "the name of the machine is the control plane's",
+        Refusal::NodeTaken => {
+            "a node of this name is there that did not join with a seal of this owner"
+        }
+        Refusal::NodeNotMade => "the machine's Node could not be made yet: the agent tries again",
     }
 }
 
@@ -87,6 +103,19 @@ impl Answer {
             Said::No { error } => {
                 body.extend_from_slice(br#""authenticated":false,"error":"#);
                 serde_json::to_writer(&mut body, error)?;
+            }
+            // As K3s takes it: no audiences were asked for, and no uid names a machine.
+            Said::Node { name } => {
+                for piece in [
+                    r#""authenticated":true,"user":{"username":""#,
+                    identity::NODE_USER_PREFIX,
+                    name.as_str(),
+                    r#"","groups":[""#,
+                    identity::GROUP_NODES,
+                    r#""]}"#,
+                ] {
+                    body.extend_from_slice(piece.as_bytes());
+                }
             }
             Said::Yes { holder, audiences } => {
                 body.extend_from_slice(br#""authenticated":true,"audiences":"#);
@@ -245,6 +274,25 @@ mod tests {
         let status = read.status.unwrap();
         assert_eq!(status.authenticated, Some(true));
         assert_eq!(status.user.unwrap().extra.unwrap().len(), 5);
+    }
+
+    #[test]
+    fn a_machine_is_answered_as_its_node_and_as_nothing_else() {
+        let Holder { hash, record, .. } = holder(Tier::Super);
+        let joiner = crate::decide::Joiner {
+            hash,
+            name: "worker-001".parse().unwrap(),
+            record,
+        };
+        let answer = to_token_review(Verdict::Join(joiner), Vec::new());
+        let _ = read(&answer);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&answer.to_json().unwrap()).unwrap()["status"],
+            serde_json::json!({
+                "authenticated": true,
+                "user": {"username": "system:node:worker-001", "groups": ["system:nodes"]},
+            })
+        );
     }
 
     #[test]

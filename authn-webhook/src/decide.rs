@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use seal::{CredentialHash, SealRecord, Thresholds, Tier, UnixMillis, Unusable};
+use seal::{
+    CredentialHash, NodeClaim, NodeName, SealRecord, Thresholds, Tier, UnixMillis, Unusable,
+};
 use sui_ledger::directory::Unavailable;
 
 use crate::policy::Policy;
@@ -22,6 +24,15 @@ pub struct Facts {
     pub guarded: bool,
 }
 
+/// What is known of a join credential when it is judged.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// Of its seal.
+    pub seal: Facts,
+    /// Who holds the name that the seal names.
+    pub claim: Option<NodeClaim>,
+}
+
 /// Why somebody is not authenticated. A closed set: metric label, log field and test name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -33,22 +44,31 @@ pub enum Refusal {
     SealTokenAtSupervisor,
     /// A join credential where users come.
     JoinCredentialAtApi,
-    /// A join credential where nodes join, which they can't yet.
-    NodesCannotJoinYet,
     /// The chain knows nothing of it.
     Unknown,
     /// The chain knows it, and it can't be used.
     Unusable(Unusable),
+    /// A join credential whose seal names no machine.
+    NoNode,
+    /// A join credential whose seal names a machine that another seal, or nobody, holds.
+    NotTheClaim,
+    /// A join credential, before the guards inside the API server are in place.
+    NodesUnguarded,
+    /// The name is the control plane's.
+    NodeReserved,
+    /// A node of this name is there that did not join with a seal of this owner.
+    NodeTaken,
+    /// The Node could not be made yet.
+    NodeNotMade,
 }
 
 impl Refusal {
     /// All refusals.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::NotACredential,
         Self::OtherAudience,
         Self::SealTokenAtSupervisor,
         Self::JoinCredentialAtApi,
-        Self::NodesCannotJoinYet,
         Self::Unknown,
         Self::Unusable(Unusable::Unbonding),
         Self::Unusable(Unusable::Slashed),
@@ -56,6 +76,12 @@ impl Refusal {
         Self::Unusable(Unusable::Retired),
         Self::Unusable(Unusable::Expired),
         Self::Unusable(Unusable::StakeTooLow),
+        Self::NoNode,
+        Self::NotTheClaim,
+        Self::NodesUnguarded,
+        Self::NodeReserved,
+        Self::NodeTaken,
+        Self::NodeNotMade,
     ];
 
     /// The name in logs and metrics.
@@ -66,9 +92,14 @@ impl Refusal {
             Self::OtherAudience => "other_audience",
             Self::SealTokenAtSupervisor => "seal_token_at_supervisor",
             Self::JoinCredentialAtApi => "join_credential_at_api",
-            Self::NodesCannotJoinYet => "nodes_cannot_join_yet",
             Self::Unknown => "unknown",
             Self::Unusable(why) => why.label(),
+            Self::NoNode => "no_node",
+            Self::NotTheClaim => "not_the_claim",
+            Self::NodesUnguarded => "guards_missing",
+            Self::NodeReserved => "node_reserved",
+            Self::NodeTaken => "node_taken",
+            Self::NodeNotMade => "node_not_made",
         }
     }
 }
@@ -78,6 +109,8 @@ impl Refusal {
 pub enum Verdict {
     /// Authenticated.
     Accept(Holder),
+    /// Authenticated as a machine.
+    Join(Joiner),
     /// Not authenticated.
     Refuse(Refusal),
     /// The chain's view is not to be had: not a no, and never a yes.
@@ -96,6 +129,17 @@ pub struct Holder {
     pub tier: Tier,
     /// Whether the tier would be higher if the guards were in place.
     pub held: bool,
+}
+
+/// A machine whose seal lets it join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joiner {
+    /// The hash of the credential.
+    pub hash: CredentialHash,
+    /// The machine's name: the only one that K3s will sign for.
+    pub name: NodeName,
+    /// The seal's record.
+    pub record: Arc<SealRecord>,
 }
 
 /// Judges a credential by what is known of it.
@@ -121,6 +165,34 @@ pub fn decide(policy: &Policy, facts: Facts) -> Verdict {
             })
         }
     }
+}
+
+/// Judges a join credential. Any usable seal may join the one machine that it names, as long as
+/// the chain's claim of that name says the same.
+#[must_use]
+pub fn decide_node(facts: NodeFacts) -> Verdict {
+    let NodeFacts { seal, claim } = facts;
+    let Some(record) = seal.record else {
+        return Verdict::Refuse(Refusal::Unknown);
+    };
+    if let Err(why) = record.usable(seal.now, &seal.thresholds) {
+        return Verdict::Refuse(Refusal::Unusable(why));
+    }
+    let Some(name) = record.node_id.clone() else {
+        return Verdict::Refuse(Refusal::NoNode);
+    };
+    let holds = claim.is_some_and(|claim| claim.owner == record.owner && claim.hash == seal.hash);
+    if !holds {
+        return Verdict::Refuse(Refusal::NotTheClaim);
+    }
+    if !seal.guarded {
+        return Verdict::Refuse(Refusal::NodesUnguarded);
+    }
+    Verdict::Join(Joiner {
+        hash: seal.hash,
+        name,
+        record,
+    })
 }
 
 #[cfg(test)]

@@ -12,12 +12,16 @@ use seal::{CredentialHash, SealRecord};
 use sui_ledger::directory::{SealDirectory, Unavailable};
 use tokio::sync::Semaphore;
 
-use crate::decide::Facts;
+use crate::decide::{Facts, NodeFacts};
 
 /// Reviews that may wait for the chain at once: half of the in-flight budget of
 /// reviews, so that a flood of random tokens, all of which have to be looked up on
 /// the chain, leaves room for those that are answered from memory.
 pub(crate) const MAX_WAITING: usize = 1024;
+
+/// Reviews of join credentials that may wait for the chain at once. Places of their own: whoever
+/// knocks at the supervisor keeps no user waiting, and the other way round.
+pub(crate) const MAX_NODES_WAITING: usize = 128;
 
 /// Looks a hash up, with the time and the thresholds to judge it by.
 pub(crate) async fn gather<D: SealDirectory>(
@@ -34,6 +38,32 @@ pub(crate) async fn gather<D: SealDirectory>(
         now: directory.now(),
         thresholds: directory.thresholds(),
         guarded: guards.in_place(),
+    })
+}
+
+/// The same for a join credential, with the claim of the name that its seal names.
+pub(crate) async fn gather_node<D: SealDirectory>(
+    directory: &D,
+    waiting: &Semaphore,
+    guards: &GuardState,
+    hash: CredentialHash,
+) -> Result<NodeFacts, Unavailable> {
+    let seal = gather(directory, waiting, guards, hash).await?;
+    let claim = match seal
+        .record
+        .as_ref()
+        .and_then(|record| record.node_id.as_ref())
+    {
+        Some(name) => directory.claim(name).await?,
+        None => None,
+    };
+    Ok(NodeFacts {
+        // The claim may have taken a while too.
+        seal: Facts {
+            now: directory.now(),
+            ..seal
+        },
+        claim,
     })
 }
 

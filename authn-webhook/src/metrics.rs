@@ -35,6 +35,12 @@ const USABLE: Reviewed = Reviewed {
     reason: "usable",
 };
 
+/// A machine that may join.
+const JOINS: Reviewed = Reviewed {
+    outcome: "accepted",
+    reason: "node",
+};
+
 /// Accepted at viewer: the guards inside the API server are not in place.
 const HELD: Reviewed = Reviewed {
     outcome: "accepted",
@@ -52,6 +58,7 @@ impl Reviewed {
         match verdict {
             Verdict::Accept(holder) if holder.held => HELD,
             Verdict::Accept(_) => USABLE,
+            Verdict::Join(_) => JOINS,
             Verdict::Refuse(refusal) => Self {
                 outcome: "refused",
                 reason: refusal.label(),
@@ -110,6 +117,7 @@ impl AuthnMetrics {
         for verdict in refused.chain(undecided) {
             let _ = metrics.reviews.get_or_create(&Reviewed::of(&verdict));
         }
+        let _ = metrics.reviews.get_or_create(&JOINS);
         let _ = metrics.reviews.get_or_create(&CANCELLED);
         for attempt in Attempt::ALL {
             let outcome = attempt.label();
@@ -164,6 +172,7 @@ enum Ended {
     Cancelled,
     Usable,
     Held,
+    Joins,
     Refused(Reviewed),
     Undecided(Reviewed),
 }
@@ -173,6 +182,7 @@ impl Timed<'_> {
         self.ended = match verdict {
             Verdict::Accept(holder) if holder.held => Ended::Held,
             Verdict::Accept(_) => Ended::Usable,
+            Verdict::Join(_) => Ended::Joins,
             Verdict::Refuse(_) => Ended::Refused(Reviewed::of(verdict)),
             Verdict::Undecided(_) => Ended::Undecided(Reviewed::of(verdict)),
         };
@@ -195,6 +205,7 @@ impl Drop for Timed<'_> {
         let (_, duration) = match &self.ended {
             Ended::Usable => (self.metrics.usable.inc(), accepted),
             Ended::Held => (self.metrics.held.inc(), accepted),
+            Ended::Joins => (count(&JOINS), accepted),
             Ended::Refused(labels) => (count(labels), refused),
             Ended::Undecided(labels) => (count(labels), undecided),
             Ended::Cancelled => (count(&CANCELLED), cancelled),
@@ -237,7 +248,7 @@ mod tests {
             .filter(|line| line.starts_with("k3s_daas_authn_reviews_total"));
         assert_eq!(
             series.count(),
-            2 + Refusal::ALL.len() + Unavailable::ALL.len() + 1
+            3 + Refusal::ALL.len() + Unavailable::ALL.len() + 1
         );
     }
 

@@ -11,11 +11,19 @@ use crate::token_review::{Presented, TokenReviewSpec};
 
 /// A credential of the right shape on the right side.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screened {
-    /// Under which the chain would know it.
-    pub hash: CredentialHash,
-    /// The audiences that both sides name. Never empty.
-    pub audiences: Vec<String>,
+pub enum Screened {
+    /// A seal token at the API server.
+    User {
+        /// Under which the chain would know it.
+        hash: CredentialHash,
+        /// The audiences that both sides name. Never empty.
+        audiences: Vec<String>,
+    },
+    /// A join credential at the supervisor.
+    Node {
+        /// Under which the chain would know it.
+        hash: CredentialHash,
+    },
 }
 
 /// Takes the secret out of a review and keeps its hash alone.
@@ -25,14 +33,16 @@ pub fn screen(policy: &Policy, spec: TokenReviewSpec) -> Result<Screened, Refusa
     match (spec.token, asked) {
         (Presented::Nothing | Presented::Other, _) => Err(Refusal::NotACredential),
         (Presented::Join(_), Some(_)) => Err(Refusal::JoinCredentialAtApi),
-        (Presented::Join(_), None) => Err(Refusal::NodesCannotJoinYet),
+        (Presented::Join(credential), None) => Ok(Screened::Node {
+            hash: credential.credential_hash(),
+        }),
         (Presented::Seal(_), None) => Err(Refusal::SealTokenAtSupervisor),
         (Presented::Seal(token), Some(asked)) => {
             let audiences = policy.audiences.meet(asked);
             if audiences.is_empty() {
                 return Err(Refusal::OtherAudience);
             }
-            Ok(Screened {
+            Ok(Screened::User {
                 hash: token.credential_hash(),
                 audiences,
             })
@@ -64,9 +74,20 @@ mod tests {
 
     #[test]
     fn a_seal_token_for_our_audience_goes_on_by_its_hash() {
-        let found = screened(SEAL, Some(&["other", "k3s"])).unwrap();
-        assert_eq!(found.hash.to_string(), HASH);
-        assert_eq!(found.audiences, ["k3s"]);
+        let expected = Screened::User {
+            hash: CredentialHash::parse(HASH).unwrap(),
+            audiences: vec!["k3s".to_owned()],
+        };
+        assert_eq!(screened(SEAL, Some(&["other", "k3s"])), Ok(expected));
+    }
+
+    #[test]
+    fn a_join_credential_at_the_supervisor_goes_on_by_the_same_hash() {
+        let expected = Screened::Node {
+            hash: CredentialHash::parse(HASH).unwrap(),
+        };
+        assert_eq!(screened(JOIN, None), Ok(expected.clone()));
+        assert_eq!(screened(JOIN, Some(&[])), Ok(expected));
     }
 
     #[test]
@@ -88,8 +109,6 @@ mod tests {
             screened(JOIN, Some(&["other"])),
             Err(Refusal::JoinCredentialAtApi)
         );
-        assert_eq!(screened(JOIN, None), Err(Refusal::NodesCannotJoinYet));
-        assert_eq!(screened(JOIN, Some(&[])), Err(Refusal::NodesCannotJoinYet));
     }
 
     #[test]

@@ -53,18 +53,15 @@ async fn every_recorded_review_gets_its_answer() {
             "v1.36-tokenreview-join-credential-at-api.json",
             "a join credential is not accepted here: the API takes the seal token",
         ),
-        ("v1.36-tokenreview-supervisor.json", "nodes can't join yet"),
-        (
-            "v1.21-tokenreview-supervisor-config.json",
-            "nodes can't join yet",
-        ),
+        ("v1.36-tokenreview-supervisor.json", NOT_ACCEPTED),
+        ("v1.21-tokenreview-supervisor-config.json", NOT_ACCEPTED),
         (
             "v1.21-tokenreview-supervisor-client-kubelet-crt.json",
-            "nodes can't join yet",
+            NOT_ACCEPTED,
         ),
         (
             "v1.21-tokenreview-supervisor-unknown-token.json",
-            "nodes can't join yet",
+            NOT_ACCEPTED,
         ),
     ] {
         let answer = world.ask(recorded(name)).await;
@@ -133,7 +130,6 @@ async fn each_refusal_has_its_reason_in_the_metric_and_nothing_in_the_answer() {
         (SEAL, Some(&["other"]), "other_audience"),
         (SEAL, None, "seal_token_at_supervisor"),
         (JOIN, Some(&["k3s"]), "join_credential_at_api"),
-        (JOIN, None, "nodes_cannot_join_yet"),
     ] {
         let world = World::new();
         world.directory.put(HASH.parse_hash(), common::record());

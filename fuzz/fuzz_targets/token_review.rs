@@ -1,12 +1,13 @@
-//! Promise: no body panics, and only a token that is 64 lowercase hex digits, for an audience of
-//! ours, goes on to a look-up, under its own hash. A JWT never does.
+//! Promise: no body panics. A token that is 64 lowercase hex digits, for an audience of ours, goes on
+//! to a look-up as a user's; a join credential for no audience as a node's; each under its own hash.
+//! Nothing else does, and a JWT never.
 #![no_main]
 
-use authn_webhook::screen::screen;
+use authn_webhook::screen::{Screened, screen};
 use authn_webhook::token_review::{Presented, TokenReview};
 use authn_webhook::{Audiences, Policy};
 use libfuzzer_sys::fuzz_target;
-use seal::{ElevatedOwners, SealToken};
+use seal::{ElevatedOwners, JoinCredential, SealToken};
 use serde_json::Value;
 use webhook_server::parse_review;
 
@@ -29,11 +30,20 @@ fuzz_target!(|body: &[u8]| {
     let Ok(read) = serde_json::from_slice::<Value>(body) else {
         return;
     };
-    let token = SealToken::parse(read["spec"]["token"].as_str().unwrap_or_default());
-    let asked = read["spec"]["audiences"].as_array();
+    let text = read["spec"]["token"].as_str().unwrap_or_default();
+    let user = SealToken::parse(text).map(|token| token.credential_hash());
+    let node = JoinCredential::parse(text).map(|credential| credential.credential_hash());
+    let asked = read["spec"]["audiences"].as_array().filter(|all| !all.is_empty());
     let ours = asked.is_some_and(|all| all.iter().any(|one| one == "k3s" || one == DEFAULT));
-    assert_eq!(screened.is_ok(), token.is_ok() && ours);
-    if let (Ok(screened), Ok(token)) = (screened, token) {
-        assert_eq!(screened.hash, token.credential_hash());
+    match screened {
+        Ok(Screened::User { hash, audiences }) => {
+            assert!(ours && !audiences.is_empty());
+            assert_eq!(Ok(hash), user);
+        }
+        Ok(Screened::Node { hash }) => {
+            assert!(asked.is_none());
+            assert_eq!(Ok(hash), node);
+        }
+        Err(_) => assert!(!(user.is_ok() && ours || node.is_ok() && asked.is_none())),
     }
 });

@@ -45,7 +45,7 @@ fn facts(record: Option<SealRecord>) -> Facts {
 fn tier_of(verdict: Verdict) -> Option<Tier> {
     match verdict {
         Verdict::Accept(holder) => Some(holder.tier),
-        Verdict::Refuse(_) | Verdict::Undecided(_) => None,
+        Verdict::Join(_) | Verdict::Refuse(_) | Verdict::Undecided(_) => None,
     }
 }
 
@@ -191,4 +191,81 @@ proptest! {
             status == SealStatus::Active && now < expires_at && stake >= 500_000_000
         );
     }
+}
+
+/// A seal for `worker-001` that holds the claim of the name.
+fn node_facts(stake: u64, status: SealStatus) -> NodeFacts {
+    let record = SealRecord {
+        node_id: Some("worker-001".parse().unwrap()),
+        ..record(stake, status)
+    };
+    let seal = facts(Some(record.clone()));
+    NodeFacts {
+        claim: Some(NodeClaim {
+            owner: record.owner,
+            hash: seal.hash,
+        }),
+        seal,
+    }
+}
+
+#[test]
+fn a_seal_of_any_tier_joins_the_machine_that_it_names_and_holds() {
+    for stake in [500_000_000, 2_000_000_000, 10_000_000_000] {
+        match decide_node(node_facts(stake, SealStatus::Active)) {
+            Verdict::Join(joiner) => {
+                assert_eq!(joiner.name.as_str(), "worker-001");
+                assert_eq!(joiner.hash, CredentialHash::from_bytes([3; 32]));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_machine_is_refused_for_its_own_reason() {
+    let refused = |change: fn(&mut NodeFacts), refusal| {
+        let mut facts = node_facts(500_000_000, SealStatus::Active);
+        change(&mut facts);
+        assert_eq!(decide_node(facts), Verdict::Refuse(refusal));
+    };
+    refused(|facts| facts.seal.record = None, Refusal::Unknown);
+    refused(|facts| facts.claim = None, Refusal::NotTheClaim);
+    refused(|facts| facts.seal.guarded = false, Refusal::NodesUnguarded);
+    refused(
+        |facts| facts.seal.now = UnixMillis(1_000),
+        Refusal::Unusable(Unusable::Expired),
+    );
+    // A seal that was refreshed no longer holds the name, though its old row may be read.
+    refused(
+        |facts| facts.seal.hash = CredentialHash::from_bytes([9; 32]),
+        Refusal::NotTheClaim,
+    );
+    refused(
+        |facts| {
+            if let Some(claim) = &mut facts.claim {
+                claim.owner = Address::from_bytes([9; 32]);
+            }
+        },
+        Refusal::NotTheClaim,
+    );
+    refused(
+        |facts| facts.seal.record = Some(Arc::new(record(500_000_000, SealStatus::Active))),
+        Refusal::NoNode,
+    );
+    for (status, why) in [
+        (SealStatus::Unbonding, Unusable::Unbonding),
+        (SealStatus::Slashed, Unusable::Slashed),
+        (SealStatus::Revoked, Unusable::Revoked),
+        (SealStatus::Retired, Unusable::Retired),
+    ] {
+        assert_eq!(
+            decide_node(node_facts(500_000_000, status)),
+            Verdict::Refuse(Refusal::Unusable(why))
+        );
+    }
+    assert_eq!(
+        decide_node(node_facts(499_999_999, SealStatus::Active)),
+        Verdict::Refuse(Refusal::Unusable(Unusable::StakeTooLow))
+    );
 }

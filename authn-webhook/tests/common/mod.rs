@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use authn_webhook::{
-    Audiences, Authn, AuthnMetrics, HomeNamespace, HomeNamespaceError, Policy, router,
+    Audiences, Authn, AuthnMetrics, HomeNamespace, HomeNamespaceError, NodeJoin, NodeJoinError,
+    Policy, router,
 };
 use axum::Router;
 use axum::body::Body;
@@ -84,6 +85,7 @@ pub fn body(text: &str) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct FakeDirectory {
     records: Mutex<HashMap<CredentialHash, Arc<SealRecord>>>,
+    claims: Mutex<HashMap<NodeName, NodeClaim>>,
     unavailable: Mutex<Option<Unavailable>>,
     hangs: AtomicBool,
     asked: AtomicUsize,
@@ -93,6 +95,19 @@ pub struct FakeDirectory {
 impl FakeDirectory {
     pub fn put(&self, hash: CredentialHash, record: SealRecord) {
         self.records.lock().unwrap().insert(hash, Arc::new(record));
+    }
+
+    /// A seal for this machine, which holds the claim of the name.
+    pub fn put_node(&self, hash: CredentialHash, name: &str, record: SealRecord) {
+        let name: NodeName = name.parse().unwrap();
+        let owner = record.owner;
+        let record = SealRecord {
+            node_id: Some(name.clone()),
+            ..record
+        };
+        self.put(hash, record);
+        let claim = NodeClaim { owner, hash };
+        self.claims.lock().unwrap().insert(name, claim);
     }
 
     pub fn fail(&self, cause: Option<Unavailable>) {
@@ -135,8 +150,11 @@ impl SealDirectory for FakeDirectory {
         Ok(found)
     }
 
-    async fn claim(&self, _name: &NodeName) -> Result<Option<NodeClaim>, Unavailable> {
-        Ok(None)
+    async fn claim(&self, name: &NodeName) -> Result<Option<NodeClaim>, Unavailable> {
+        if let Some(cause) = *self.unavailable.lock().unwrap() {
+            return Err(cause);
+        }
+        Ok(self.claims.lock().unwrap().get(name).copied())
     }
 
     async fn owner_seals(&self, _owner: Address) -> Result<Arc<[CredentialHash]>, Unavailable> {
@@ -199,6 +217,53 @@ impl HomeNamespace for FakeHome {
     }
 }
 
+/// How an attempt to make a Node goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Making {
+    #[default]
+    Made,
+    Reserved,
+    Taken,
+    Fails,
+    Hangs,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct FakeNodes {
+    asked: Arc<Mutex<Vec<(String, CredentialHash)>>>,
+    making: Arc<Mutex<Making>>,
+}
+
+impl FakeNodes {
+    pub fn asked(&self) -> Vec<(String, CredentialHash)> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub fn go(&self, making: Making) {
+        *self.making.lock().unwrap() = making;
+    }
+}
+
+impl NodeJoin for FakeNodes {
+    async fn admit(
+        &self,
+        name: &NodeName,
+        hash: CredentialHash,
+        record: &Arc<SealRecord>,
+    ) -> Result<(), NodeJoinError> {
+        assert_eq!(record.node_id.as_ref(), Some(name));
+        self.asked.lock().unwrap().push((name.to_string(), hash));
+        let making = *self.making.lock().unwrap();
+        match making {
+            Making::Made => Ok(()),
+            Making::Reserved => Err(NodeJoinError::Reserved),
+            Making::Taken => Err(NodeJoinError::Taken),
+            Making::Fails => Err(NodeJoinError::Api(io::Error::other("no").into())),
+            Making::Hangs => std::future::pending().await,
+        }
+    }
+}
+
 pub struct Answer {
     pub code: u16,
     pub body: serde_json::Value,
@@ -207,8 +272,9 @@ pub struct Answer {
 pub struct World {
     pub directory: Arc<FakeDirectory>,
     pub home: FakeHome,
+    pub nodes: FakeNodes,
     pub guards: GuardState,
-    pub authn: Arc<Authn<FakeDirectory, FakeHome>>,
+    pub authn: Arc<Authn<FakeDirectory, FakeHome, FakeNodes>>,
     registry: Registry,
     router: Router,
 }
@@ -217,6 +283,7 @@ impl World {
     pub fn new() -> Self {
         let directory = Arc::new(FakeDirectory::default());
         let home = FakeHome::default();
+        let nodes = FakeNodes::default();
         let mut registry = Registry::default();
         let policy = Policy {
             audiences: Audiences::default(),
@@ -230,6 +297,7 @@ impl World {
             policy,
             guards.clone(),
             home.clone(),
+            nodes.clone(),
             metrics,
         ));
         let server = ServerMetrics::register(&mut registry);
@@ -237,6 +305,7 @@ impl World {
         Self {
             directory,
             home,
+            nodes,
             guards,
             registry,
             router: group.wrap(router(Arc::clone(&authn))),
