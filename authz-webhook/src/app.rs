@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use seal::access::{GuardState, Policy};
-use seal::{CredentialHash, NodeName};
+use seal::{CredentialHash, NodeName, NodeStanding};
 use tokio::sync::Semaphore;
 
 use crate::metrics::AuthzMetrics;
@@ -15,6 +15,9 @@ use crate::metrics::AuthzMetrics;
 /// How long the directory may take before a review is answered without it: shorter
 /// than the API server's `timeout: 3s`, so that our refusal arrives instead of its timeout.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long a node may be drained when nobody says.
+pub const DEFAULT_DRAIN_GRACE: Duration = Duration::from_mins(5);
 
 /// Reviews of seals that may wait for the chain at once: half of the in-flight budget of
 /// reviews. Whoever may ask for access reviews in its own namespace may have any hash
@@ -63,6 +66,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// How long the directory may take.
     pub deadline: Duration,
+    /// How long a node whose seal ended without fault may go on, to be drained.
+    pub drain_grace: Duration,
 }
 
 impl Settings {
@@ -74,7 +79,26 @@ impl Settings {
             control_plane_nodes: BTreeSet::new(),
             isolation: Isolation::default(),
             deadline: DEFAULT_DEADLINE,
+            drain_grace: DEFAULT_DRAIN_GRACE,
         }
+    }
+}
+
+/// What the cluster remembers of nodes that joined with a seal. Implemented where there is a client
+/// of the API server.
+pub trait NodeStandings: Send + Sync + 'static {
+    /// How a node stands, by what is known without I/O. Asked with every review of a node.
+    fn standing(&self, name: &str) -> NodeStanding;
+}
+
+/// Remembers no node: those whose seal has ended are not drained, and a node that was cut off goes
+/// on while nothing is known of its seal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNodes;
+
+impl NodeStandings for NoNodes {
+    fn standing(&self, _name: &str) -> NodeStanding {
+        NodeStanding::Unknown
     }
 }
 
@@ -83,6 +107,7 @@ impl Settings {
 pub struct App<D, N> {
     pub(crate) directory: Arc<D>,
     pub(crate) namespaces: Arc<N>,
+    pub(crate) standings: Arc<dyn NodeStandings>,
     /// Swapped as a whole, so that a review never waits for a change.
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) guards: GuardState,
@@ -98,6 +123,7 @@ impl<D, N> App<D, N> {
     pub fn new(
         directory: Arc<D>,
         namespaces: Arc<N>,
+        standings: Arc<dyn NodeStandings>,
         settings: Settings,
         guards: GuardState,
         metrics: AuthzMetrics,
@@ -105,6 +131,7 @@ impl<D, N> App<D, N> {
         Self {
             directory,
             namespaces,
+            standings,
             settings: ArcSwap::from_pointee(settings),
             guards,
             metrics,

@@ -1,9 +1,10 @@
 //! The decision: pure, without clock, I/O or logging.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use seal::access::{self, Attributes, Decision, NamespaceView, Ownership, Place, Policy};
-use seal::{SealRecord, Tier};
+use seal::{NodeStanding, SealRecord, Tier, Unusable};
 
 use crate::app::{Isolation, Settings};
 use crate::caller::SharedIdentity;
@@ -16,7 +17,7 @@ pub(crate) fn decide(settings: &Settings, facts: &Facts, request: &Attributes<'_
         Facts::Seal(seal) => decide_seal(&settings.policy, seal, request),
         Facts::Malformed(refusal) => Verdict::Refuse(*refusal),
         Facts::Account(account) => decide_account(account),
-        Facts::Node(node) => decide_node(node),
+        Facts::Node(node) => decide_node(node, settings.drain_grace),
         Facts::ControlPlane => Verdict::Pass(Pass::ControlPlane),
         Facts::Shared(identity) => decide_shared(settings.isolation, *identity, request),
         Facts::Other => Verdict::Pass(Pass::NotOurs),
@@ -102,12 +103,17 @@ fn decide_account(facts: &AccountFacts) -> Verdict {
     }
 }
 
-fn decide_node(facts: &NodeFacts) -> Verdict {
+fn decide_node(facts: &NodeFacts, drain_grace: Duration) -> Verdict {
+    // An outage stops no running node, and revives none that has ended.
     let undecided = |cause| {
-        if facts.last_known_ended {
-            Verdict::Refuse(Refusal::NodeEnded)
-        } else {
+        let goes_on = match facts.end {
+            Some(end) => may_drain(facts, end.how, drain_grace),
+            None => facts.standing != NodeStanding::Cut,
+        };
+        if goes_on {
             Verdict::UndecidedPass(cause)
+        } else {
+            Verdict::Refuse(Refusal::NodeEnded)
         }
     };
     let claim = match &facts.claim {
@@ -125,8 +131,30 @@ fn decide_node(facts: &NodeFacts) -> Verdict {
     }
     match usable(record, &facts.clock) {
         Ok(_) => Verdict::Pass(Pass::Node),
+        Err(unusable) if may_drain(facts, unusable, drain_grace) => {
+            Verdict::Pass(Pass::NodeDraining)
+        }
         Err(unusable) => Verdict::Refuse(Refusal::Node(unusable)),
     }
+}
+
+/// Whether a node whose seal ended may go on for a while, so that its pods can be moved: only
+/// where nobody was at fault, and never past the end of the drain. In the moment before the
+/// drain has begun it goes by the end itself.
+fn may_drain(facts: &NodeFacts, how: Unusable, grace: Duration) -> bool {
+    let without_fault = match how {
+        Unusable::Expired | Unusable::Unbonding | Unusable::Retired => true,
+        Unusable::Slashed | Unusable::Revoked | Unusable::StakeTooLow => false,
+    };
+    let now = facts.clock.now.0;
+    without_fault
+        && match facts.standing {
+            NodeStanding::Draining { until } => now < until.0,
+            NodeStanding::Active => facts
+                .end
+                .is_some_and(|end| u128::from(now.saturating_sub(end.at.0)) < grace.as_millis()),
+            NodeStanding::Unknown | NodeStanding::Cut => false,
+        }
 }
 
 fn decide_shared(
@@ -164,7 +192,7 @@ fn is_needed_by_controller(request: &Attributes<'_>) -> bool {
     }
 }
 
-fn usable(record: &Arc<SealRecord>, clock: &Clock) -> Result<Tier, seal::Unusable> {
+fn usable(record: &Arc<SealRecord>, clock: &Clock) -> Result<Tier, Unusable> {
     record.usable(clock.now, &clock.thresholds)
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use seal::access::{GuardState, NamespaceView, Ownership};
-use seal::{Address, CredentialHash, NodeClaim, NodeName, SealRecord, Thresholds, UnixMillis};
+use seal::{
+    Address, CredentialHash, NodeClaim, NodeName, NodeStanding, SealRecord, Thresholds, UnixMillis,
+};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +21,7 @@ use crate::claimed::ClaimedSeal;
 use crate::namespaces::NamespaceOwners;
 use crate::review::SubjectAccessReviewSpec;
 use crate::verdict::{Cause, Refusal};
-use sui_ledger::directory::{SealDirectory, Unavailable};
+use sui_ledger::directory::{End, SealDirectory, Unavailable};
 
 /// A record as read now: there, not there, or unreadable.
 pub(crate) type Read<T> = Result<Option<T>, Cause>;
@@ -66,8 +68,10 @@ pub(crate) struct NodeFacts {
     pub(crate) claim: Read<NodeClaim>,
     /// `None` where there is no claim to follow.
     pub(crate) record: Option<Read<Arc<SealRecord>>>,
-    /// Whether the seal that the name was last seen with is known to have ended.
-    pub(crate) last_known_ended: bool,
+    /// How the seal that the name was last seen with is known to have ended.
+    pub(crate) end: Option<End>,
+    /// How the node stands in the cluster.
+    pub(crate) standing: NodeStanding,
     pub(crate) clock: Clock,
 }
 
@@ -158,10 +162,11 @@ async fn node<D: SealDirectory, N>(
         Ok(None) | Err(_) => None,
     };
     NodeFacts {
+        standing: app.standings.standing(name.as_str()),
         name,
         claim,
         record,
-        last_known_ended: hash.is_some_and(|hash| app.directory.last_known_end(&hash).is_some()),
+        end: hash.and_then(|hash| app.directory.last_known_end(&hash)),
         clock: reads.clock(),
     }
 }

@@ -8,8 +8,10 @@
 //!         opinion* on the rest and on everyone else's requests.
 //! Errors: what can't be read is a *deny* for seal users and for service accounts of
 //!         tenants, since no opinion would let RBAC answer for us; for nodes it is *no
-//!         opinion* unless they were last known ended, since an outage of the chain
-//!         must not evict a running cluster.
+//!         opinion* unless they were last known ended or cut off, since an outage of the
+//!         chain must not evict a running cluster.
+//! Nodes:  a seal that ended by fault is a *deny* at once. One that expired, is unbonding or
+//!         withdrawn leaves its node *no opinion* while it is drained ([`NodeStandings`]).
 //! Not here: the rules of the tiers. See [`seal::access`].
 
 mod app;
@@ -25,7 +27,9 @@ mod review;
 mod router;
 mod verdict;
 
-pub use app::{App, DEFAULT_DEADLINE, Isolation, Settings};
+pub use app::{
+    App, DEFAULT_DEADLINE, DEFAULT_DRAIN_GRACE, Isolation, NoNodes, NodeStandings, Settings,
+};
 pub use explain::{Answer, ExplainAnswer, ExplainError, ExplainOptions, explain};
 pub use metrics::AuthzMetrics;
 pub use namespaces::{NamespaceOwners, NamespaceWatch};

@@ -100,6 +100,8 @@ pub enum Pass {
     Account,
     /// A node with a usable seal.
     Node,
+    /// A node whose seal ended without fault, while its pods are moved.
+    NodeDraining,
     /// A node of the control plane.
     ControlPlane,
     /// A shared identity, under open isolation or among what strict isolation leaves it.
@@ -259,7 +261,9 @@ impl fmt::Display for Refusal {
             Self::NodeName => "no seal can hold this node's name",
             Self::NodeUnclaimed => "no seal holds this node's name",
             Self::NodeMismatch => "the seal that holds the name does not name this node",
-            Self::NodeEnded => "the node's seal had ended when the chain was last read",
+            Self::NodeEnded => {
+                "the node was cut off, or its seal had ended, when the chain was last read"
+            }
             Self::SharedIdentity => "strict isolation leaves this identity nothing of the sort",
             Self::Seal(unusable) => return write!(f, "the seal is {}", words(*unusable)),
             Self::Node(unusable) => return write!(f, "the node's seal is {}", words(*unusable)),
@@ -281,10 +285,11 @@ const fn words(unusable: Unusable) -> &'static str {
 
 impl Pass {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NotOurs,
         Self::Account,
         Self::Node,
+        Self::NodeDraining,
         Self::ControlPlane,
         Self::SharedIdentity,
     ];
@@ -296,6 +301,7 @@ impl Pass {
             Self::NotOurs => "not_ours",
             Self::Account => "account",
             Self::Node => "node",
+            Self::NodeDraining => "node_draining",
             Self::ControlPlane => "control_plane",
             Self::SharedIdentity => "shared_identity_open",
         }

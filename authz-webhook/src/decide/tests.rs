@@ -8,6 +8,8 @@ use seal::{
 };
 use sui_ledger::directory::Unavailable;
 
+mod nodes;
+
 use super::*;
 use crate::claimed::ClaimedSeal;
 use crate::gather::Read;
@@ -415,89 +417,6 @@ fn service_accounts_live_and_end_with_their_owners_seals() {
     assert_eq!(
         account(Ownership::Unknown, vec![]),
         Verdict::UndecidedDeny(Cause::Namespaces)
-    );
-}
-
-fn node(
-    claim: Read<NodeClaim>,
-    record: Option<Read<Arc<SealRecord>>>,
-    last_known_ended: bool,
-) -> Verdict {
-    let facts = Facts::Node(NodeFacts {
-        name: node_name(),
-        claim,
-        record,
-        last_known_ended,
-        clock: clock(),
-    });
-    decide(&settings(), &facts, &list_pods(""))
-}
-
-#[test]
-fn nodes_live_and_end_with_their_seals() {
-    let claim = || {
-        Ok(Some(NodeClaim {
-            owner: OWNER,
-            hash: HASH,
-        }))
-    };
-    let good = || Some(present(record(500_000_000)));
-    assert_eq!(node(claim(), good(), false), Verdict::Pass(Pass::Node));
-    assert_eq!(
-        node(Ok(None), None, false),
-        Verdict::Refuse(Refusal::NodeUnclaimed)
-    );
-    assert_eq!(
-        node(claim(), Some(Ok(None)), false),
-        Verdict::Refuse(Refusal::NodeMismatch)
-    );
-    for mismatch in [
-        SealRecord {
-            node_id: None,
-            ..record(SUPER)
-        },
-        SealRecord {
-            node_id: Some("worker-2".parse().unwrap()),
-            ..record(SUPER)
-        },
-        SealRecord {
-            owner: Address::from_bytes([9; 32]),
-            ..record(SUPER)
-        },
-    ] {
-        assert_eq!(
-            node(claim(), Some(present(mismatch)), false),
-            Verdict::Refuse(Refusal::NodeMismatch)
-        );
-    }
-    let slashed = SealRecord {
-        status: SealStatus::Slashed,
-        ..record(SUPER)
-    };
-    assert_eq!(
-        node(claim(), Some(present(slashed)), false),
-        Verdict::Refuse(Refusal::Node(Unusable::Slashed))
-    );
-}
-
-#[test]
-fn a_node_that_cannot_be_read_goes_on_unless_it_was_known_to_have_ended() {
-    let claim = Ok(Some(NodeClaim {
-        owner: OWNER,
-        hash: HASH,
-    }));
-    assert_eq!(node(Err(STALE), None, false), Verdict::UndecidedPass(STALE));
-    assert_eq!(
-        node(claim, Some(Err(STALE)), false),
-        Verdict::UndecidedPass(STALE)
-    );
-    assert_eq!(
-        node(Err(STALE), None, true),
-        Verdict::Refuse(Refusal::NodeEnded)
-    );
-    assert_eq!(
-        node(claim, Some(Err(STALE)), true),
-        Verdict::Refuse(Refusal::NodeEnded)
     );
 }
 

@@ -2,11 +2,13 @@
 
 use authz_webhook::{Isolation, Settings};
 use seal::access::Policy;
-use seal::{ElevatedOwners, NodeClaim, SealRecord, SealStatus, Tier, Unusable};
+use seal::{
+    ElevatedOwners, NodeClaim, NodeStanding, SealRecord, SealStatus, Tier, UnixMillis, Unusable,
+};
 use serde_json::Value;
 use sui_ledger::directory::Unavailable;
 
-use crate::directory::{Holder, Namespaces, Webhook};
+use crate::directory::{Holder, NOW, Namespaces, Webhook};
 
 const SPECS: &str = include_str!("../../testdata/subjectaccessreview-specs-agents.jsonl");
 const OPERATOR: Holder = Holder(7);
@@ -156,6 +158,39 @@ async fn an_outage_stops_no_running_node_and_revives_none_that_had_ended() {
     });
     let answered = webhook.ask(spec).await;
     assert_eq!(answered.outcome, "deny", "{answered:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_drained_goes_on_and_one_that_was_cut_off_stays_out() {
+    let webhook = webhook(Isolation::Open);
+    join(&webhook);
+    let (_, spec) = specs()
+        .find(|(user, _)| user.ends_with("worker-003"))
+        .unwrap();
+    let stands = |standing| {
+        let mut known = webhook.standings.0.lock().unwrap();
+        known.insert("worker-003".to_owned(), standing);
+    };
+    webhook.ledger(|ledger| {
+        let seal = ledger.seals.get_mut(&OPERATOR.hash()).unwrap();
+        seal.status = SealStatus::Unbonding;
+    });
+    let until = UnixMillis(NOW.0 + 1);
+    for (standing, answer) in [
+        (NodeStanding::Draining { until }, "no-opinion"),
+        (NodeStanding::Draining { until: NOW }, "deny"),
+        (NodeStanding::Cut, "deny"),
+        (NodeStanding::Unknown, "deny"),
+    ] {
+        stands(standing);
+        let answered = webhook.ask(spec.clone()).await;
+        assert_eq!(answered.outcome, answer, "{standing:?}");
+    }
+    webhook.ledger(|ledger| ledger.unavailable = Some(Unavailable::Stale { for_ms: 20_000 }));
+    stands(NodeStanding::Cut);
+    assert_eq!(webhook.ask(spec.clone()).await.outcome, "deny");
+    stands(NodeStanding::Active);
+    assert_eq!(webhook.ask(spec).await.outcome, "no-opinion");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use authz_webhook::{App, AuthzMetrics, NamespaceOwners, Settings, router};
+use authz_webhook::{App, AuthzMetrics, NamespaceOwners, NodeStandings, Settings, router};
 use axum::Router;
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
@@ -12,8 +12,8 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use seal::access::{Bound, GuardState, NamespaceView, Ownership, Policy};
 use seal::{
-    Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
-    SealStatus, Thresholds, Tier, UnixMillis, Unusable, identity,
+    Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, NodeStanding, ObjectId,
+    SealRecord, SealStatus, Thresholds, Tier, UnixMillis, Unusable, identity,
 };
 use serde_json::{Value, json};
 use sui_ledger::directory::{End, SealDirectory, Unavailable};
@@ -92,6 +92,17 @@ impl NamespaceOwners for Namespaces {
     }
 }
 
+/// Nodes with their standing.
+#[derive(Debug, Default)]
+pub(crate) struct Standings(pub(crate) Mutex<HashMap<String, NodeStanding>>);
+
+impl NodeStandings for Standings {
+    fn standing(&self, name: &str) -> NodeStanding {
+        let known = self.0.lock().unwrap();
+        known.get(name).copied().unwrap_or(NodeStanding::Unknown)
+    }
+}
+
 /// A person with one seal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holder(pub(crate) u8);
@@ -165,6 +176,7 @@ impl Holder {
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) directory: Arc<Directory>,
+    pub(crate) standings: Arc<Standings>,
     pub(crate) registry: Registry,
     pub(crate) app: Arc<App<Directory, Namespaces>>,
     pub(crate) guards: GuardState,
@@ -187,6 +199,7 @@ impl Webhook {
     pub(crate) fn with(namespaces: Namespaces, mut settings: Settings) -> Self {
         settings.deadline = Duration::from_millis(100);
         let directory = Arc::new(Directory::default());
+        let standings = Arc::new(Standings::default());
         let mut registry = Registry::default();
         let metrics = AuthzMetrics::register(&mut registry);
         let guards = GuardState::default();
@@ -194,12 +207,14 @@ impl Webhook {
         let app = Arc::new(App::new(
             Arc::clone(&directory),
             Arc::new(namespaces),
+            Arc::clone(&standings) as Arc<dyn NodeStandings>,
             settings,
             guards.clone(),
             metrics,
         ));
         Self {
             directory,
+            standings,
             registry,
             router: router(Arc::clone(&app)),
             app,
