@@ -1,10 +1,12 @@
 //! Who and what all ways meet: a cluster, tenants of each tier, and the operator.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use k3s_daas_tests::e2e::{Cluster, NODES, home, new_token};
 use k3s_daas_tests::rig;
+use k3s_daas_tests::worker::{ClientCa, Worker};
 use seal::{Mist, SealToken, Tier};
 use serde_json::{Value, json};
 use sui_ledger::tx::{Call, Wallet};
@@ -39,6 +41,14 @@ impl Tenant {
     }
 }
 
+/// A machine that joined by stake.
+pub struct Machine {
+    pub name: &'static str,
+    pub worker: Worker,
+    /// With the certificate that K3s signed for it.
+    pub client: Client,
+}
+
 /// Everything.
 pub struct Stage {
     pub cluster: Cluster,
@@ -52,6 +62,10 @@ pub struct Stage {
     pub super_: Tenant,
     /// Another developer, whom nobody may harm.
     pub victim: Tenant,
+    /// A stranger's machine: what its kubelet may do, whoever has root there may do.
+    pub machine: Machine,
+    /// Another machine, with pods that are none of the stranger's.
+    pub neighbour: Machine,
     /// For kubeconfigs.
     pub folder: tempfile::TempDir,
 }
@@ -84,7 +98,13 @@ impl Stage {
             tenant(Tier::Super),
             tenant(Tier::Developer),
         )?;
+        let ca = ClientCa::of(&cluster.control_plane_folder())?;
+        let machine = |name, last| machine(&cluster, &anonymous, &ca, name, last);
+        let (machine, neighbour) =
+            tokio::try_join!(machine("stranger", 1), machine("neighbour", 2))?;
         let stage = Self {
+            machine,
+            neighbour,
             cluster,
             anonymous,
             operator,
@@ -137,10 +157,15 @@ impl Stage {
         Ok(self.anonymous.bearer(token.reveal().as_str()))
     }
 
+    /// Slashes a seal.
+    pub async fn slash_seal(&self, token: &SealToken) -> anyhow::Result<()> {
+        let call = rig::slash(&self.cluster.devnet.ids, token)?;
+        self.operate(&call).await
+    }
+
     /// Slashes a tenant's seal and waits until it is refused.
     pub async fn slash(&self, tenant: &Tenant) -> anyhow::Result<()> {
-        let call = rig::slash(&self.cluster.devnet.ids, &tenant.token)?;
-        self.operate(&call).await?;
+        self.slash_seal(&tenant.token).await?;
         self.cluster
             .until(&tenant.token, NODES, SOON, |status| status != 200)
             .await?;
@@ -223,9 +248,43 @@ impl Stage {
             anyhow::ensure!(answer.ok(), "{answer:?}");
         }
         self.node().await?;
+        self.pods().await?;
         self.chart_definition().await?;
         let account = format!("/api/v1/namespaces/{COMMONS}/serviceaccounts/default");
         self.until(&account, |found| found.is_object()).await
+    }
+
+    /// A pod on each machine, with a service account of its own, and a Secret that the pod uses.
+    async fn pods(&self) -> anyhow::Result<()> {
+        for machine in [&self.machine, &self.neighbour] {
+            let name = machine.name;
+            let base = format!("/api/v1/namespaces/{COMMONS}");
+            let pod = json!({
+                "metadata": {"name": name},
+                "spec": {
+                    "nodeName": name, "serviceAccountName": name,
+                    "containers": [{
+                        "name": "main", "image": "registry.k8s.io/pause:3.10",
+                        "envFrom": [{"secretRef": {"name": name}}],
+                    }],
+                },
+            });
+            for (kind, object) in [
+                ("serviceaccounts", json!({"metadata": {"name": name}})),
+                (
+                    "secrets",
+                    json!({"metadata": {"name": name}, "stringData": {"gold": "a bit"}}),
+                ),
+                ("pods", pod),
+            ] {
+                let answer = self
+                    .operator
+                    .post(&format!("{base}/{kind}"), &object)
+                    .await?;
+                anyhow::ensure!(answer.ok(), "{answer:?}");
+            }
+        }
+        Ok(())
     }
 
     /// Where no K3s has made it, so that it is not merely missing.
@@ -283,6 +342,25 @@ async fn tenant(cluster: &Cluster, anonymous: &Client, tier: Tier) -> anyhow::Re
         wallet,
         token,
         home,
+    })
+}
+
+async fn machine(
+    cluster: &Cluster,
+    anonymous: &Client,
+    ca: &ClientCa,
+    name: &'static str,
+    last: u8,
+) -> anyhow::Result<Machine> {
+    let worker = cluster.worker(name).await?;
+    let address = Ipv4Addr::new(198, 18, 0, last);
+    let kubelet = worker.join(cluster, ca, address, name).await?;
+    let certificate = ca.sign(&kubelet.user, seal::identity::GROUP_NODES)?;
+    let client = anonymous.certified(&cluster.control_plane.ca_pem, &certificate)?;
+    Ok(Machine {
+        name,
+        worker,
+        client,
     })
 }
 

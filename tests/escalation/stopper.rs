@@ -28,6 +28,8 @@ pub enum Stopper {
     EscalationCheck,
     /// A guard, by the name of its policy.
     Guard(Cow<'static, str>),
+    /// Our admission webhook, which knows the other Nodes.
+    Webhook,
     /// Pod Security.
     PodSecurity,
     /// A quota, by its name.
@@ -58,6 +60,7 @@ impl fmt::Display for Stopper {
             Self::Rbac => f.write_str("RBAC"),
             Self::EscalationCheck => f.write_str("RBAC's escalation check"),
             Self::Guard(name) => write!(f, "guard: {name}"),
+            Self::Webhook => f.write_str("admission webhook"),
             Self::PodSecurity => f.write_str("Pod Security"),
             Self::Quota(name) => write!(f, "quota: {name}"),
             Self::Plugin(name) => write!(f, "admission plugin: {name}"),
@@ -98,6 +101,7 @@ impl Stopper {
         match answer.status {
             200..300 => Self::Nothing,
             401 => Self::Authentication,
+            400 | 403 | 422 if text.contains("k3s-daas.io\" denied the request") => Self::Webhook,
             403 => Self::of_forbidden(text),
             400 | 422 => Self::guard_in(text).unwrap_or(Self::Validation),
             404 => Self::NothingThere,
@@ -139,6 +143,18 @@ impl Stopper {
             ),
             ("node label selector conflicts", "PodNodeSelector"),
             ("is not allowed to modify node", "NodeRestriction"),
+            ("is not allowed to modify labels", "NodeRestriction"),
+            ("is not allowed to modify taints", "NodeRestriction"),
+            ("can only create a node CSR", "NodeRestriction"),
+            ("can only create mirror pods", "NodeRestriction"),
+            ("pods with spec.nodeName set to itself", "NodeRestriction"),
+            ("can only access node lease", "NodeRestriction"),
+            ("a mirror pod may not reference", "NodeRestriction"),
+            ("can not create pods that reference", "NodeRestriction"),
+            (
+                "signer with system:masters group is not allowed",
+                "CertificateSubjectRestriction",
+            ),
             ("error looking up service account", "ServiceAccount"),
             ("this is a system priority class", "Priority"),
         ] {

@@ -28,6 +28,10 @@ pub const SMALL: &[Tier] = &[Tier::Viewer, Tier::Developer];
 pub const DEVELOPER: &[Tier] = &[Tier::Developer];
 /// The admin alone.
 pub const ADMIN: &[Tier] = &[Tier::Admin];
+/// Who has a machine in the cluster: the least stake is enough.
+pub const MACHINE: &[Tier] = &[Tier::Viewer];
+/// Everybody.
+pub const ALL: &[Tier] = &[Tier::Viewer, Tier::Developer, Tier::Admin, Tier::Super];
 /// Who may do everything but what nobody may.
 pub const SUPER: &[Tier] = &[Tier::Super];
 
@@ -46,6 +50,7 @@ mod admission;
 mod ended;
 mod guarded;
 mod identity;
+mod machines;
 mod marks;
 mod namespaces;
 mod network;
@@ -67,6 +72,7 @@ const AREAS: &[(&str, &[Way])] = &[
     ("Marks of namespaces", marks::WAYS),
     ("Protected namespaces and Secrets", protected::WAYS),
     ("Nodes", nodes::WAYS),
+    ("Machines of strangers", machines::WAYS),
     ("Volumes", volumes::WAYS),
     ("Network", network::WAYS),
     ("The walls of a namespace", network_guarded::WAYS),

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod chain_follow;
 pub mod load;
+pub mod nodes;
 pub mod ours;
 pub mod report;
 pub mod reviews;

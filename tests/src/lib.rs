@@ -6,3 +6,4 @@ pub mod e2e;
 pub mod life;
 pub mod rig;
 pub mod stand_in;
+pub mod worker;

@@ -89,11 +89,13 @@ impl Webhooks {
             policy,
             guards.clone(),
             NoHomeNamespace,
+            authn_webhook::NoNodes,
             AuthnMetrics::register(&mut registry),
         );
         let app = App::new(
             directory.clone(),
             Arc::new(Nobodys),
+            Arc::new(authz_webhook::NoNodes),
             Settings::new(seal::access::Policy::new(ElevatedOwners::Any)),
             guards,
             AuthzMetrics::register(&mut registry),

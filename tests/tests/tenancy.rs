@@ -14,7 +14,6 @@ use k3s_daas_tests::life::{Life, PODS, WITHIN};
 use k3s_daas_tests::rig::{slash, stake};
 use seal::{Mist, SealToken};
 use serde_json::json;
-use sui_ledger::contract::Config;
 use sui_ledger::tx::{Call, Wallet};
 
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -45,7 +44,8 @@ async fn all() -> anyhow::Result<()> {
         );
         return Ok(());
     };
-    short_validity(&cluster).await?;
+    // Seals may expire after a minute from now on.
+    cluster.validity_from(VALIDITY_MS).await?;
     let expiring = Life::begin(&cluster, "expiry, refresh", DEVELOPER, VALIDITY_MS).await?;
     let expires = Instant::now() + Duration::from_millis(VALIDITY_MS);
     let mut lines = vec![
@@ -75,24 +75,6 @@ async fn all() -> anyhow::Result<()> {
     }
     println!("{}", lines.join("\n"));
     cluster.stop().await;
-    Ok(())
-}
-
-/// Seals may expire after a minute from now on.
-async fn short_validity(cluster: &Cluster) -> anyhow::Result<()> {
-    let ids = &cluster.devnet.ids;
-    let cap = ids.caps.admin.context("an AdminCap")?;
-    let pool = sui_ledger::reads::read_pool(cluster.operator.client(), ids).await?;
-    let config = Config {
-        validity_min_ms: VALIDITY_MS,
-        ..pool.value.config
-    };
-    for call in [
-        Call::AnnounceConfig { cap, config },
-        Call::ApplyConfig { cap },
-    ] {
-        cluster.operator.call(ids, &call).await?;
-    }
     Ok(())
 }
 

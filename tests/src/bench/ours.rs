@@ -85,6 +85,7 @@ pub async fn start(chain: SyntheticChain, warm: u64, pki: &DevPki) -> anyhow::Re
         policy,
         guards.clone(),
         NoHomeNamespace,
+        authn_webhook::NoNodes,
         AuthnMetrics::register(&mut registry),
     );
     let namespaces = (0..warm)
@@ -102,6 +103,7 @@ pub async fn start(chain: SyntheticChain, warm: u64, pki: &DevPki) -> anyhow::Re
     let app = App::new(
         directory.clone(),
         Arc::new(Namespaces(namespaces)),
+        Arc::new(authz_webhook::NoNodes),
         Settings::new(seal::access::Policy::new(ElevatedOwners::Any)),
         guards,
         AuthzMetrics::register(&mut registry),

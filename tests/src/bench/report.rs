@@ -76,13 +76,24 @@ impl Report {
         self.figures.push(figure);
     }
 
-    /// Writes the summary, with the machine it was measured on.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+    /// Writes the summary, with the machine it was measured on. Lines of the file about figures that
+    /// this run did not measure stay where `keep` says so.
+    pub fn write(&self, path: &Path, keep: impl Fn(&str) -> bool) -> std::io::Result<()> {
+        let before = std::fs::read_to_string(path).unwrap_or_default();
         let mut text = String::from(
-            "# Benchmarks\n\nWritten by `make bench`. Each pair was measured side by side in one run, in alternating\nrounds, client and server on the same machine.\n\n",
+            "# Benchmarks\n\nWritten by `make bench` and `make bench-nodes`. Each pair was measured side by side in one run,\nin alternating rounds, client and server on the same machine.\n\n",
         );
         let _ = writeln!(text, "Machine: {}.\n", machine());
-        text.push_str("| figure | value | unit | baseline | ratio | target | met |\n| --- | --- | --- | --- | --- | --- | --- |\n");
+        text.push_str(HEAD);
+        let measured = |name: &str| self.figures.iter().any(|figure| figure.name == name);
+        for line in before.lines() {
+            let name = line
+                .strip_prefix("| ")
+                .and_then(|row| row.split(" | ").next());
+            if name.is_some_and(|name| is_figure(name) && !measured(name) && keep(name)) {
+                let _ = writeln!(text, "{line}");
+            }
+        }
         for figure in &self.figures {
             let shown =
                 |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |n| n.to_string());
@@ -100,6 +111,13 @@ impl Report {
         }
         std::fs::write(path, text)
     }
+}
+
+const HEAD: &str = "| figure | value | unit | baseline | ratio | target | met |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+
+/// Whether a table's first cell names a figure: neither its head nor the line below.
+fn is_figure(cell: &str) -> bool {
+    cell != "figure" && !cell.starts_with('-')
 }
 
 fn round(number: f64) -> f64 {

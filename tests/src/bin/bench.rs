@@ -1,7 +1,7 @@
 //! Side-by-side load runs for the figures of the design. `make bench` runs it.
 //!
 //! Prints one line of JSON a figure and writes `docs/benchmarks.md`. With names of scenarios as
-//! arguments it runs these only and writes nothing.
+//! arguments it runs these only and writes nothing. `nodes` runs by itself and writes its own lines.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,10 +12,14 @@ use anyhow::{Context as _, bail, ensure};
 use k3s_daas_tests::bench::load::{Pressure, Sample, Target, push};
 use k3s_daas_tests::bench::report::Report;
 use k3s_daas_tests::bench::synthetic::{SyntheticChain, token};
-use k3s_daas_tests::bench::{bare, chain_follow, ours, reviews, slash, slash_kubectl, tenants};
+use k3s_daas_tests::bench::{
+    bare, chain_follow, nodes, ours, reviews, slash, slash_kubectl, tenants,
+};
 use tokio::io::AsyncBufReadExt as _;
 use webhook_server::pki::DevPki;
 
+/// What the figures of nodes begin with: they are measured by themselves.
+const NODES: &str = "nodes_";
 /// Seals in the directory while the webhooks are measured.
 const WARM: u64 = 1_000;
 /// Alternating rounds, so that what else the machine does hits both alike.
@@ -36,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("serve-bare") => serve_bare(Path::new(&arguments[1])).await,
         Some("serve-ours") => serve_ours(Path::new(&arguments[1])).await,
+        Some("nodes") => measure_nodes(&arguments[1..]).await,
         Some("follow") => chain_follow::follow(&arguments[1]).await,
         _ => measure(&arguments).await,
     }
@@ -63,12 +68,34 @@ async fn measure(only: &[String]) -> anyhow::Result<()> {
         chain_follow::measure(&mut report).await?;
     }
     if only.is_empty() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("the workspace")?;
-        report.write(&root.join("docs/benchmarks.md"))?;
+        report.write(&summary(), |name| name.starts_with(NODES))?;
     }
     Ok(())
+}
+
+/// `bench nodes [--nodes N] [--slashed N]`: with other numbers than the design's nothing is written.
+async fn measure_nodes(arguments: &[String]) -> anyhow::Result<()> {
+    let mut counts = nodes::Counts::default();
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else {
+            bail!("{pair:?} has no value");
+        };
+        match name.as_str() {
+            "--nodes" => counts.nodes = value.parse()?,
+            "--slashed" => counts.slashed = value.parse()?,
+            _ => bail!("give --nodes or --slashed, not {name}"),
+        }
+    }
+    let mut report = Report::default();
+    let measured = nodes::measure(&mut report, counts).await?;
+    if measured && counts == nodes::Counts::default() {
+        report.write(&summary(), |_| true)?;
+    }
+    Ok(())
+}
+
+fn summary() -> PathBuf {
+    k3s_daas_tests::e2e::workspace().join("docs/benchmarks.md")
 }
 
 /// Warm TokenReviews and SubjectAccessReviews against the bare handler, then the flood.

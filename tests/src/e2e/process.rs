@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use tokio::process::{Child, Command};
 
+use k3s_daas::server;
+
 use super::{Cluster, POLL, READY_WITHIN, free_address};
 
 /// A running `k3s-daas server`. Killed when it is dropped.
@@ -36,15 +38,39 @@ impl Cluster {
     /// Starts the program where the webhooks of this process were, on the same state; nothing
     /// where it was not built. Does not wait until it is ready.
     pub async fn start_process(&self) -> anyhow::Result<Option<Process>> {
-        let Some(program) = program() else {
-            return Ok(None);
-        };
         ensure!(
             self.server.lock().await.is_none(),
             "the webhooks run in this process"
         );
-        let folder = self.folder.path();
-        let contract = folder.join("contract.toml");
+        self.process_in(self.folder.path(), &[])
+    }
+
+    /// Starts the program beside the webhooks of this process, as another machine's server: with
+    /// the same certificates, and a state of its own.
+    pub async fn second_process(
+        &self,
+        changes: &[(&str, &str)],
+    ) -> anyhow::Result<Option<Process>> {
+        let state = self.folder.path().join("second");
+        let (from, to) = (self.folder.path(), state.as_path());
+        let (from, to) = (server::pki_folder(from), server::pki_folder(to));
+        std::fs::create_dir_all(&to)?;
+        for file in std::fs::read_dir(from)? {
+            let file = file?;
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+        self.process_in(&state, changes)
+    }
+
+    fn process_in(
+        &self,
+        state: &std::path::Path,
+        changes: &[(&str, &str)],
+    ) -> anyhow::Result<Option<Process>> {
+        let Some(program) = program() else {
+            return Ok(None);
+        };
+        let contract = state.join("contract.toml");
         self.devnet.ids.save(&contract)?;
         let operations = free_address()?;
         let mut keys = self.settings.clone();
@@ -52,11 +78,14 @@ impl Cluster {
         for (name, value) in [
             ("metrics_listen", operations.to_string()),
             ("contract", path(&contract)),
-            ("state_dir", path(folder)),
+            ("state_dir", path(state)),
         ] {
             set(&mut keys, name, &value);
         }
-        let (config, log) = (folder.join("server.yaml"), folder.join("server.log"));
+        for (name, value) in changes {
+            set(&mut keys, name, value);
+        }
+        let (config, log) = (state.join("server.yaml"), state.join("server.log"));
         write(&config, &keys)?;
         let to = std::fs::OpenOptions::new()
             .create(true)
@@ -156,7 +185,7 @@ impl Process {
     }
 }
 
-fn set(keys: &mut Vec<(String, String)>, name: &str, value: &str) {
+pub(super) fn set(keys: &mut Vec<(String, String)>, name: &str, value: &str) {
     keys.retain(|(key, _)| key != name);
     keys.push((name.to_owned(), value.to_owned()));
 }

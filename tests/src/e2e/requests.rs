@@ -131,6 +131,18 @@ impl Cluster {
         Ok(Said { status, body })
     }
 
+    /// Asks as the operator with a body of this kind.
+    pub async fn operator_sends(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> anyhow::Result<Said> {
+        self.as_operator(method, path, kind, body.to_string(), None)
+            .await
+    }
+
     /// A GET.
     pub async fn read(&self, caller: &Caller, path: &str) -> anyhow::Result<Said> {
         self.ask(caller, Method::GET, path, None).await
