@@ -173,7 +173,7 @@ impl Door {
     /// Everything that is asked at the listener.
     pub(super) fn router(&self) -> Router {
         let door = self.clone();
-        Router::new().fallback_service(service_fn(move |request: Request| {
+        let service = service_fn(move |request: Request| {
             let router = door.shared.open.get().map(|open| open.router.clone());
             async move {
                 let answer: Response = match router {
@@ -182,7 +182,11 @@ impl Door {
                 };
                 Ok::<_, Infallible>(answer)
             }
-        }))
+        });
+        // Routes, since a listener has a fallback of its own, which replaces every other.
+        Router::new()
+            .route_service("/", service.clone())
+            .route_service("/{*path}", service)
     }
 }
 
