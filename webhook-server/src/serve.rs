@@ -61,7 +61,8 @@ pub struct Serving {
 /// Starts a listener. `shutdown` stops it: the port is closed at once, requests in
 /// flight may end within [`Limits::drain`](crate::Limits::drain), the rest is cut off.
 ///
-/// Paths and methods that `router` does not know are answered with a [`KubeStatus`].
+/// Paths and methods that `router` does not know are answered with a [`KubeStatus`]: a fallback that
+/// it brings for paths is replaced, one of a route's methods is kept.
 pub async fn serve(
     config: ServerConfig,
     router: Router,

@@ -63,11 +63,11 @@ impl Route {
         }
     }
 
-    /// The route of a path that the router matched.
-    pub(super) fn of(matched: Option<&str>) -> Self {
+    /// The route of a request's path: all of them are fixed texts.
+    pub(super) fn of(path: &str) -> Self {
         Self::ALL
             .into_iter()
-            .find(|route| Some(route.path()) == matched)
+            .find(|route| route.path() == path)
             .unwrap_or(Self::Other)
     }
 }

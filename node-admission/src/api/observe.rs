@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderValue, header};
@@ -29,12 +29,7 @@ where
     let started = Instant::now();
     let caller = CallerSlot::default();
     request.extensions_mut().insert(caller.clone());
-    let route = Route::of(
-        request
-            .extensions()
-            .get::<MatchedPath>()
-            .map(MatchedPath::as_str),
-    );
+    let route = Route::of(request.uri().path());
     // Other methods are texts that strangers choose.
     let method = match request.method().as_str() {
         method @ ("GET" | "HEAD" | "POST" | "OPTIONS" | "PUT" | "PATCH" | "DELETE") => {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use webhook_server::pki::DevPki;
 use webhook_server::{Limits, ServerConfig, TlsFiles, Transport, serve};
 
@@ -30,7 +31,15 @@ async fn a_worker_is_registered_over_tls_and_the_listener_leaves_nothing_behind(
             limits: Limits::default(),
         };
         let shutdown = CancellationToken::new();
-        let serving = serve(config, bench.app.clone(), &bench.metrics, shutdown.clone())
+        // Behind another router, as a door that opens later puts it.
+        let behind = bench.app.clone();
+        let door = tower::service_fn(move |request: axum::extract::Request| {
+            behind.clone().oneshot(request)
+        });
+        let app = axum::Router::new()
+            .route_service("/", door.clone())
+            .route_service("/{*path}", door);
+        let serving = serve(config, app, &bench.metrics, shutdown.clone())
             .await
             .unwrap();
         let ca = reqwest::Certificate::from_pem_bundle(&std::fs::read(pki.ca).unwrap()).unwrap();
@@ -70,6 +79,12 @@ async fn a_worker_is_registered_over_tls_and_the_listener_leaves_nothing_behind(
             let media_type = refused.headers()["content-type"].to_str().unwrap();
             assert_eq!(media_type, "application/problem+json", "{path}");
         }
+        let line =
+            "k3s_daas_api_requests_total{route=\"/api/v1/register-worker\",status=\"200\"} 1";
+        assert!(
+            bench.rendered_metrics().contains(line),
+            "counted by its own route"
+        );
         let plain = reqwest::Client::builder().no_proxy().build().unwrap();
         let spoken = plain
             .get(url("/healthz").replace("https", "http"))
