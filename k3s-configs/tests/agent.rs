@@ -112,12 +112,19 @@ async fn a_stock_agent_joins_restarts_and_leaves_nothing() {
     assert_eq!(left_behind(dir.path()), Vec::<String>::new());
     control_plane.stop().await;
     let address = network.server_address().to_string();
+    let veth = format!("k3sd{}-0", network.server_address().octets()[2]);
     drop(network);
     let links = std::process::Command::new("ip")
         .args(["-4", "address"])
         .output()
         .unwrap();
     assert!(!String::from_utf8_lossy(&links.stdout).contains(&address));
+    let interfaces = std::fs::read_dir("/sys/class/net").unwrap();
+    let left = interfaces.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy() == veth
+    });
+    assert_eq!(left.count(), 0);
 }
 
 /// A token webhook that takes every token for worker-001's, over plain HTTP as only loopback may.

@@ -122,7 +122,7 @@ impl AgentNetwork {
 
     /// Gives a machine, by a process in its network namespace, an interface `eth0` on the bridge.
     pub(super) fn attach(&self, index: u8, pid: u32) -> Result<(), AgentError> {
-        let veth = format!("k3sd{}-{index}", self.number);
+        let veth = format!("{}{index}", self.veth_prefix());
         let pid = pid.to_string();
         // Of a machine that is on its way out.
         drop(run("ip", &["link", "delete", &veth]));
@@ -137,7 +137,17 @@ impl AgentNetwork {
         Ok(())
     }
 
+    fn veth_prefix(&self) -> String {
+        format!("k3sd{}-", self.number)
+    }
+
     fn remove(&self) {
+        // The kernel keeps an ended machine's network until the last of its connections has timed
+        // out, which takes a minute or more; this end of it can go at once.
+        let prefix = self.veth_prefix();
+        for interface in interfaces().filter(|name| name.starts_with(&prefix)) {
+            drop(run("ip", &["link", "delete", &interface]));
+        }
         // An interface that is not there is what is wanted.
         drop(run("ip", &["link", "delete", &self.bridge()]));
         cgroups::remove(&self.cgroup_prefix());
@@ -148,6 +158,14 @@ impl Drop for AgentNetwork {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// The names of this machine's interfaces.
+fn interfaces() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten();
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<String, AgentError> {
