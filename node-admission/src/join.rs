@@ -23,9 +23,7 @@ use seal::{CredentialHash, NodeName, SealRecord};
 use tokio::sync::Semaphore;
 
 pub use error::JoinError;
-#[allow(unused_imports, reason = "for the nodes' lives")]
-pub(crate) use placeholder::{TAINT_UNINITIALIZED, Whose, annotations, whose};
-pub(crate) use placeholder::{is_there, node};
+pub(crate) use placeholder::{Whose, annotations, is_there, node, whose};
 
 use crate::nodes::{NodeDirectory, Shared};
 use crate::records;

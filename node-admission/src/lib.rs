@@ -8,11 +8,13 @@
 //!   first review ── admit ──► SealedNode, Node         every replica
 //!   operator ────── register, heartbeat ──► SealedNode
 //!   SealedNodes ─── follow ──► store ──► standing, sealed_nodes
+//!   chain, Nodes ── run ──► kept, drained, cut          one leader
 //! ```
 
 pub mod admit;
 pub mod api;
 mod join;
+mod lifecycle;
 mod metrics;
 mod nodes;
 mod records;

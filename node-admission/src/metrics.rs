@@ -6,7 +6,8 @@
 //!        `k3s_daas_nodes_made_total`,
 //!        `k3s_daas_nodes_registrations_total{outcome}`,
 //!        `k3s_daas_nodes_heartbeats_total{outcome}`,
-//!        `k3s_daas_nodes_view_age_seconds`.
+//!        `k3s_daas_nodes_view_age_seconds`,
+//!        and those of nodes' lives (`lifecycle::metrics`).
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::join::JoinError;
+use crate::lifecycle::LifeMetrics;
 use crate::records::Kept;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +37,7 @@ pub struct NodeMetrics {
     registrations: Family<OutcomeLabel, Counter>,
     heartbeats: Family<OutcomeLabel, Counter>,
     view_age: Gauge<f64, AtomicU64>,
+    pub(crate) life: LifeMetrics,
 }
 
 impl Default for NodeMetrics {
@@ -47,6 +50,7 @@ impl Default for NodeMetrics {
             registrations: Family::default(),
             heartbeats: Family::default(),
             view_age: Gauge::default(),
+            life: LifeMetrics::default(),
         }
     }
 }
@@ -55,7 +59,10 @@ impl NodeMetrics {
     /// Registers them; every known series starts at zero.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+        let metrics = Self {
+            life: LifeMetrics::register(registry),
+            ..Self::default()
+        };
         for outcome in JoinError::LABELS.into_iter().chain(["ok"]) {
             let label = OutcomeLabel { outcome };
             drop(metrics.joins.get_or_create(&label));
