@@ -57,6 +57,14 @@ pub(super) fn add_checks(
         .into()),
         None => Err("the API server has not told of all SealedNodes yet".into()),
     });
+    let admit = Arc::clone(&work.admit);
+    health.add_fn("admission", move || {
+        if admit.is_ready() {
+            Ok(())
+        } else {
+            Err("the API server has not told of all Nodes yet, or of nothing for a while".into())
+        }
+    });
     let guards = work.guards.clone();
     health.add_fn("guards", move || match lacking(&guards.status()) {
         None => Ok(()),

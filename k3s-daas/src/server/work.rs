@@ -64,6 +64,13 @@ impl Work {
                 work.kube.with_each(follow).await;
             })
         };
+        let lives = {
+            let (work, name) = (self.clone(), name.clone());
+            tokio::spawn(async move {
+                let keep = |client| work.nodes.run(client, name.clone());
+                work.kube.with_each(keep).await;
+            })
+        };
         let claims = {
             let work = self.clone();
             tokio::spawn(async move {
@@ -79,7 +86,7 @@ impl Work {
             })
         };
         [
-            identity, namespaces, guards, tenants, known, claims, trusted,
+            identity, namespaces, guards, tenants, known, lives, claims, trusted,
         ]
         .map(AbortOnDropHandle::new)
         .into()

@@ -8,6 +8,7 @@
 )]
 
 mod devnet;
+mod doors;
 mod namespaces;
 mod offline;
 mod program;

@@ -28,6 +28,16 @@ fn who_names_no_kubeconfig_that_works_is_told_what_to_give() {
             answer.stderr
         );
     }
+    for arguments in [&["list"][..], &["show", "worker-001"]] {
+        let all = [&["node"], arguments, &["--kubeconfig", "none"]].concat();
+        let answer = program.run(&all);
+        assert_eq!(answer.code, 2, "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains("next step: give --kubeconfig"),
+            "{}",
+            answer.stderr
+        );
+    }
     for owner in ["nobody", "0x12"] {
         let answer = program.run(&["namespace", "add", "--owner", owner]);
         assert_eq!(answer.code, 2);
@@ -52,6 +62,53 @@ impl Drop for Up {
         // In order, so that the control plane ends too; it also ends when its input closes.
         self.signal("-TERM");
         let _ = self.0.wait();
+    }
+}
+
+/// `node`, before anybody joined.
+fn nodes_are_told_of(program: &Program, admin: &str, tenant: &str) {
+    let node = |arguments: &[&str], kubeconfig: &str| {
+        let access = ["--kubeconfig", kubeconfig, "-o", "json"];
+        program.run(&[&["node"], arguments, &access].concat())
+    };
+    let none = node(&["list"], admin).ok().json();
+    assert_eq!(none, serde_json::json!([]));
+    let unknown = node(&["show", "worker-001"], admin);
+    assert_eq!(unknown.code, 1);
+    assert!(
+        unknown.stderr.contains("next step: `k3s-daas node list`"),
+        "{}",
+        unknown.stderr
+    );
+    let refused = node(&["list"], tenant);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("next step: give --kubeconfig"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// Their pods run on machines of the operator's, or nowhere.
+fn protected_namespaces_are_bound(admin: &str) {
+    let selector = |namespace: &str| {
+        let annotation =
+            r"jsonpath={.metadata.annotations.scheduler\.alpha\.kubernetes\.io/node-selector}";
+        let asked = [
+            "--kubeconfig",
+            admin,
+            "get",
+            "namespace",
+            namespace,
+            "-o",
+            annotation,
+        ];
+        let answer = Command::new("kubectl").args(asked).output().unwrap();
+        String::from_utf8(answer.stdout).unwrap()
+    };
+    let operators = "node-restriction.kubernetes.io/k3s-daas-trust=operator";
+    for namespace in ["kube-system", "default", "k3s-daas-system"] {
+        eventually("it is bound", || selector(namespace) == operators);
     }
 }
 
@@ -82,6 +139,10 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         "--listen",
         "127.0.0.1:0",
         "--metrics-listen",
+        "127.0.0.1:0",
+        "--admit-listen",
+        "127.0.0.1:0",
+        "--api-listen",
         "127.0.0.1:0",
         "--devnet-listen",
         "127.0.0.1:0",
@@ -168,13 +229,29 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         state(&run(&["list"], admin).ok().json(), &name).is_none_or(|now| now == "terminating")
     });
 
-    let doctor = program.run(&["doctor", "--kubeconfig", admin, "-o", "json"]);
-    for name in ["guards", "identity", "cluster-wide bindings"] {
+    // What the server keeps is there, as the doctor sees it.
+    let right = [
+        "guards",
+        "identity",
+        "cluster-wide bindings",
+        "SealedNodes",
+        "node webhook",
+        "reserved names",
+        "nodes",
+        "trusted_nodes",
+    ];
+    eventually("the doctor finds everything in its place", || {
+        let doctor = program.run(&["doctor", "--kubeconfig", admin, "-o", "json"]);
         let report = doctor.json();
         let checks = report["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["name"] == name).unwrap();
-        assert_eq!(check["state"], "ok", "{check}");
-    }
+        let is_ok = |name: &&str| {
+            let check = checks.iter().find(|check| check["name"] == **name);
+            check.unwrap()["state"] == "ok"
+        };
+        right.iter().all(|name| is_ok(name))
+    });
+    nodes_are_told_of(&program, admin, developer);
+    protected_namespaces_are_bound(admin);
 
     // Without its service account the server's token is refused; it makes itself another.
     let account = [

@@ -12,12 +12,14 @@ use sui_devnet::{Devnet, DevnetConfig};
 const TOKEN: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// A running server. Killed at the end, if it did not end by itself.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     reviews: String,
     operations: String,
+    /// Where each listener is, as it says itself.
+    pub(crate) up: serde_json::Value,
     ca: PathBuf,
-    runtime: tokio::runtime::Runtime,
+    pub(crate) runtime: tokio::runtime::Runtime,
     log: std::sync::mpsc::Receiver<String>,
 }
 
@@ -26,7 +28,7 @@ impl Server {
         Self::start_with(program, &["--elevated-owners", "any"])
     }
 
-    fn start_with(program: &Program, arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(program: &Program, arguments: &[&str]) -> Self {
         let mut command = program.command(&[
             "server",
             "--contract",
@@ -41,11 +43,12 @@ impl Server {
             "127.0.0.1:0",
             "--admit-listen",
             "127.0.0.1:0",
-            "--api-listen",
-            "127.0.0.1:0",
             "--log-format",
             "json",
         ]);
+        if !arguments.contains(&"--api-listen") {
+            command.args(["--api-listen", "127.0.0.1:0"]);
+        }
         command.args(arguments);
         let mut child = command.spawn().unwrap();
         let (send, lines) = std::sync::mpsc::channel();
@@ -65,7 +68,7 @@ impl Server {
             if let (Some(reviews), Some(operations)) =
                 (event["reviews"].as_str(), event["operations"].as_str())
             {
-                break (reviews.to_owned(), operations.to_owned());
+                break (reviews.to_owned(), operations.to_owned(), event.clone());
             }
             seen.push(line);
         };
@@ -74,6 +77,7 @@ impl Server {
             child,
             reviews: addresses.0,
             operations: addresses.1,
+            up: addresses.2,
             ca: program.path("state/pki/ca.crt"),
             runtime: tokio::runtime::Runtime::new().unwrap(),
             log: lines,
@@ -104,7 +108,7 @@ impl Server {
         text.lines().any(|one| one == line)
     }
 
-    fn readyz(&self) -> (u16, String) {
+    pub(crate) fn readyz(&self) -> (u16, String) {
         let url = format!("http://{}/readyz", self.operations);
         self.runtime.block_on(async {
             let answer = reqwest::get(url).await.unwrap();
@@ -112,14 +116,17 @@ impl Server {
         })
     }
 
-    fn review(&self, path: &str, review: &serde_json::Value) -> serde_json::Value {
+    /// A client that believes the certificate which was made.
+    pub(crate) fn client(&self) -> reqwest::Client {
         let ca = std::fs::read(&self.ca).unwrap();
         let roots = reqwest::Certificate::from_pem_bundle(&ca).unwrap();
-        let client = reqwest::Client::builder()
-            .tls_certs_only(roots)
-            .build()
-            .unwrap();
-        let sent = client
+        let client = reqwest::Client::builder().tls_certs_only(roots);
+        client.build().unwrap()
+    }
+
+    fn review(&self, path: &str, review: &serde_json::Value) -> serde_json::Value {
+        let sent = self
+            .client()
             .post(format!("https://{}{path}", self.reviews))
             .json(review);
         self.runtime.block_on(async {
@@ -157,9 +164,8 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn starts_without_a_chain_says_so_and_ends_in_order() {
-    let program = Program::new();
+/// A contract on a chain that is not there.
+pub(crate) fn contract_of_nowhere(program: &Program) {
     let id = |byte: u8| format!("0x{}", format!("{byte:02x}").repeat(32));
     let contract = format!(
         "endpoint = \"http://127.0.0.1:1\"\nchain_id = \"BC3xSQ5SPrNFFgzWatmABviNR3HGP6eMobc9zgjXNefG\"\n\
@@ -172,6 +178,12 @@ fn starts_without_a_chain_says_so_and_ends_in_order() {
         id(6),
     );
     std::fs::write(program.path("contract.toml"), contract).unwrap();
+}
+
+#[test]
+fn starts_without_a_chain_says_so_and_ends_in_order() {
+    let program = Program::new();
+    contract_of_nowhere(&program);
     let mut server = Server::start(&program);
     let (status, text) = server.readyz();
     assert_eq!(status, 503);

@@ -96,7 +96,7 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &[""],
         resources: &["pods"],
         names: &[],
-        verbs: &["get", "list", "watch", "delete", "deletecollection"],
+        verbs: &["list", "delete", "deletecollection"],
         why: "end the pods of ended owners and of nodes that are cut off",
     },
     Right {
@@ -110,7 +110,7 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &[""],
         resources: &["nodes"],
         names: &[],
-        verbs: KEEP,
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
         why: "the Node of every active seal, from first join to cut; and the addresses that \
               tenants' pods must not reach",
     },
@@ -118,14 +118,15 @@ pub const CLUSTER_RIGHTS: &[Right] = &[
         groups: &["k3s-daas.io"],
         resources: &["sealednodes"],
         names: &[],
-        verbs: KEEP,
+        // What was cut stays known: its end outlives an outage of the chain.
+        verbs: &["get", "list", "watch", "create", "patch"],
         why: "what is known of nodes that join by stake",
     },
     Right {
         groups: &["k3s-daas.io"],
         resources: &["sealednodes/status"],
         names: &[],
-        verbs: &["get", "update", "patch"],
+        verbs: &["patch"],
         why: "how each of them stands",
     },
     Right {
