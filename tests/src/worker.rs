@@ -262,6 +262,9 @@ impl Worker {
         kubelet.ready(address, pool).await?;
         kubelet.renew().await.context("its lease")?;
         cluster.completed(self.name.as_str()).await?;
+        let open = |said: &Said| said.ok() && is_ready(&said.body) && taints(&said.body).is_empty();
+        let open = cluster.node_until(self.name.as_str(), open).await;
+        open.context("its Node should be open for pods")?;
         Ok(Arc::new(kubelet))
     }
 }

@@ -42,6 +42,6 @@ fn address() -> Ipv4Addr {
 async fn passes(test: impl Future<Output = anyhow::Result<()>>) {
     let passed = tokio::time::timeout(ALL_WITHIN, test).await;
     if let Err(failure) = passed.unwrap_or_else(|_| Err(anyhow::anyhow!("took too long"))) {
-        panic!("{failure:?}");
+        panic!("{failure:#}");
     }
 }

@@ -35,7 +35,7 @@ const MOMENTS: [u64; 5] = [0, 15, 40, 90, 200];
 async fn no_kill_outage_or_second_server_lets_anybody_in_or_harms_who_should_stay() {
     let all = tokio::time::timeout(ALL_WITHIN, all()).await;
     if let Err(failure) = all.unwrap_or_else(|_| Err(anyhow::anyhow!("took too long"))) {
-        panic!("{failure:?}");
+        panic!("{failure:#}");
     }
 }
 
