@@ -159,7 +159,7 @@ func (a *agent) annotate(ctx context.Context, kubeconfig string) {
 		}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"annotations": map[string]string{"k3s.io/node-args": string(arguments)},
+		"annotations": map[string]string{nodeArgs: string(arguments), internalIP: a.address, hostname: a.name},
 		"labels":      labels,
 	}})
 	if err != nil {

@@ -27,6 +27,10 @@ const (
 	passwordNamespace = "kube-system"
 	passwordType      = "k3s.cattle.io/node-password"
 	uninitialized     = "node.cloudprovider.kubernetes.io/uninitialized"
+	// Set by the agent at its start. K3s's cloud controller waits for it.
+	internalIP = program + ".io/internal-ip"
+	hostname   = program + ".io/hostname"
+	nodeArgs   = program + ".io/node-args"
 
 	// Of the hash, as K3s's.
 	scryptLogN, scryptR, scryptP, scryptKey = 15, 8, 1, 64
@@ -163,13 +167,10 @@ func (k *nodeKeeper) completeAll(ctx context.Context) {
 	}
 }
 
-// complete takes the taint of a Node whose kubelet has said its address, and sets what the cloud
+// complete takes the taint of a Node whose agent has said its address, and sets what the cloud
 // controller of K3s sets.
 func (k *nodeKeeper) complete(ctx context.Context, node *corev1.Node) error {
-	reported := false
-	for _, address := range node.Status.Addresses {
-		reported = reported || address.Type == corev1.NodeInternalIP
-	}
+	reported := node.Annotations[internalIP] != ""
 	var kept []corev1.Taint
 	for _, taint := range node.Spec.Taints {
 		if taint.Key != uninitialized {

@@ -256,7 +256,7 @@ func TestACertificateComesBeforeTheToken(t *testing.T) {
 	}
 }
 
-func TestANodeIsCompletedOnceItHasAnAddress(t *testing.T) {
+func TestANodeIsCompletedOnceItsAgentHasSaidItsAddress(t *testing.T) {
 	s := newStage(t, "worker-001")
 	nodes := s.client.CoreV1().Nodes()
 	node, err := nodes.Get(t.Context(), "worker-001", metav1.GetOptions{})
@@ -280,7 +280,7 @@ func TestANodeIsCompletedOnceItHasAnAddress(t *testing.T) {
 	if got := completed(); len(got.Spec.Taints) != 2 || got.Spec.ProviderID != "" {
 		t.Errorf("%+v", got.Spec)
 	}
-	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.9"}}
+	node.Annotations = map[string]string{internalIP: "10.0.0.9"}
 	got := completed()
 	if len(got.Spec.Taints) != 1 || got.Spec.Taints[0].Key != "other" || got.Spec.ProviderID != "k3s://worker-001" {
 		t.Errorf("%+v", got.Spec)

@@ -70,7 +70,15 @@ pub(super) async fn rows(
 
     progress.now("a restored stake brings the worker back");
     operator::restore_worker(stage, worker).await?;
-    rows.push(back(stage, worker).await?);
+    let since = Instant::now();
+    let label = "(restored) its node is Ready again";
+    rows.push(back(stage, is_ready(worker), label, since).await?);
+    // K3s's cloud controller has completed it and taken the taint that keeps pods away.
+    let words =
+        format!("wait --for=jsonpath={{.spec.providerID}}=k3s://{name} node/{name} --timeout=2s");
+    let completed = Request::new(&words, Answer::Allowed);
+    let label = "(restored) its node takes pods again";
+    rows.push(back(stage, completed, label, since).await?);
     Ok(rows)
 }
 
@@ -85,16 +93,13 @@ async fn ready(stage: &Stage, worker: &Worker) -> Outcome<Row> {
     Ok(Row::new("operator", label, request.expected, &reply, took))
 }
 
-async fn back(stage: &Stage, worker: &Worker) -> Outcome<Row> {
-    let since = Instant::now();
-    let request = is_ready(worker);
+async fn back(stage: &Stage, request: Request, label: &str, since: Instant) -> Outcome<Row> {
     loop {
         let reply = stage
             .ask(&stage.admin_kubeconfig, &request.arguments)
             .await?;
         let took = since.elapsed();
         if reply.answer == request.expected || took > BACK_WITHIN {
-            let label = "(restored) its node is Ready again";
             return Ok(Row::new("operator", label, request.expected, &reply, took));
         }
         tokio::time::sleep(super::TRY_EVERY).await;
