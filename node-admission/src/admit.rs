@@ -25,6 +25,7 @@ mod router;
 mod settings;
 mod watch;
 
+pub use claims::addresses;
 pub use configuration::{NAME, WebhookTarget, webhook_configuration};
 pub use decide::{Admit, Refusal};
 pub use keeper::keep;

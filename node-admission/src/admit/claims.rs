@@ -32,6 +32,14 @@ pub(super) const MOST: usize = 32;
 /// The longest DNS name.
 const LONGEST_NAME: usize = 253;
 
+/// The addresses that a Node claims, in every place that something believes. Whoever writes what a
+/// machine once said, instead of the machine, compares them with those of all other Nodes: the
+/// webhook is not asked about trusted writers.
+#[must_use]
+pub fn addresses(node: &Node) -> BTreeSet<IpAddr> {
+    Claims::of(node).addresses
+}
+
 /// What a Node claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Claims {
@@ -193,6 +201,7 @@ mod tests {
         let claims = Claims::of(&node);
         assert_eq!(ips(&claims), ["10.0.0.1", "203.0.113.7"]);
         assert!(claims.names.contains("w1"));
+        assert_eq!(addresses(&node), claims.addresses);
         assert_eq!(Claims::of(&Node::default()), Claims::default());
     }
 
