@@ -170,7 +170,7 @@ pub async fn start(
         nodes,
     };
     let name = work::name(state_dir);
-    let mut tasks = work.start(name.clone());
+    let mut tasks = work.start(&name);
     let door = config.api_listen.map(|_| {
         let parts = rest::Parts {
             directory: Arc::clone(&directory),

@@ -4,6 +4,7 @@
 //!         the sender as owner, then give the token its place. Whoever crashes in between finds
 //!         it with `seal list --recover`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use seal::{Mist, NodeName, SealToken};
@@ -221,11 +222,13 @@ fn for_people(staked: &Staked) -> String {
         "{facts}\n\ntry: k3s-daas kubeconfig --token-file {file}{namespace} --to seal.kubeconfig"
     );
     if let Some(node) = &staked.view.node_id {
-        text.push_str(&format!(
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
             "\nfor the machine: k3s-daas join-token --token-file {file} --ca-file server-ca.crt --to \
              join.token\nthere: k3s agent --server https://<cluster>:6443 --token-file join.token \
              --node-name {node}"
-        ));
+        );
     }
     text
 }

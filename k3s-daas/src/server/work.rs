@@ -31,7 +31,7 @@ pub(super) struct Work {
 impl Work {
     /// Starts it; each part begins anew with each new client. Ends when the handles are dropped.
     /// `name` tells this process from others that serve the same cluster.
-    pub(super) fn start(&self, name: String) -> Vec<AbortOnDropHandle<()>> {
+    pub(super) fn start(&self, name: &str) -> Vec<AbortOnDropHandle<()>> {
         let identity = {
             let kube = self.kube.clone();
             tokio::spawn(async move { kube.keep().await })
@@ -51,7 +51,7 @@ impl Work {
             })
         };
         let tenants = {
-            let (work, name) = (self.clone(), name.clone());
+            let (work, name) = (self.clone(), name.to_owned());
             tokio::spawn(async move {
                 let keep = |client| work.tenants.run(client, name.clone());
                 work.kube.with_each(keep).await;
@@ -65,7 +65,7 @@ impl Work {
             })
         };
         let lives = {
-            let (work, name) = (self.clone(), name.clone());
+            let (work, name) = (self.clone(), name.to_owned());
             tokio::spawn(async move {
                 let keep = |client| work.nodes.run(client, name.clone());
                 work.kube.with_each(keep).await;

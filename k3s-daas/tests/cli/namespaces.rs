@@ -71,8 +71,8 @@ fn nodes_are_told_of(program: &Program, admin: &str, tenant: &str) {
         let access = ["--kubeconfig", kubeconfig, "-o", "json"];
         program.run(&[&["node"], arguments, &access].concat())
     };
-    let none = node(&["list"], admin).ok().json();
-    assert_eq!(none, serde_json::json!([]));
+    let listed = node(&["list"], admin).ok().json();
+    assert_eq!(listed, serde_json::json!([]));
     let unknown = node(&["show", "worker-001"], admin);
     assert_eq!(unknown.code, 1);
     assert!(
@@ -248,7 +248,7 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
             let check = checks.iter().find(|check| check["name"] == **name);
             check.unwrap()["state"] == "ok"
         };
-        right.iter().all(|name| is_ok(name))
+        right.iter().all(is_ok)
     });
     nodes_are_told_of(&program, admin, developer);
     protected_namespaces_are_bound(admin);
