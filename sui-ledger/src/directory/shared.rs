@@ -172,14 +172,17 @@ impl Shared {
         let latest = self.latest(now);
         if let Some(record) = self.records.get(hash) {
             let how = record.usable(latest, &self.thresholds()).err()?;
-            return Some(End {
+            // The instant stays what it was when the end was first seen: graces are counted from it.
+            let first = self.ends().get(hash, latest);
+            let seen = first.filter(|end| end.seq == record.seq && end.how == how);
+            return Some(seen.unwrap_or(End {
                 seq: record.seq,
                 how,
                 at: match how {
                     seal::Unusable::Expired => record.expires_at,
                     _ => latest,
                 },
-            });
+            }));
         }
         self.ends().get(hash, latest)
     }

@@ -235,3 +235,15 @@ fn an_end_that_is_only_read_is_remembered_too() {
     let end = rig.core.shared.last_known_end(&hash(1), rig.now());
     assert_eq!(end.unwrap().how, Unusable::Revoked);
 }
+
+#[test]
+fn the_instant_of_an_end_stays_what_it_was_however_often_it_is_asked_for() {
+    let mut rig = Rig::live();
+    rig.frame(101, [slashed(1, 11)]);
+    let end = |rig: &Rig| rig.core.shared.last_known_end(&hash(1), rig.now()).unwrap();
+    let first = end(&rig);
+    rig.pass(60_000);
+    assert_eq!(end(&rig), first);
+    rig.core.lose(Loss::History);
+    assert_eq!(end(&rig), first);
+}
