@@ -17,7 +17,7 @@ pub(crate) fn decide(settings: &Settings, facts: &Facts, request: &Attributes<'_
         Facts::Seal(seal) => decide_seal(&settings.policy, seal, request),
         Facts::Malformed(refusal) => Verdict::Refuse(*refusal),
         Facts::Account(account) => decide_account(account),
-        Facts::Node(node) => decide_node(node, settings.drain_grace),
+        Facts::Node(node) => decide_node(node, settings.drain_grace, request),
         Facts::ControlPlane => Verdict::Pass(Pass::ControlPlane),
         Facts::Shared(identity) => decide_shared(settings.isolation, *identity, request),
         Facts::Other => Verdict::Pass(Pass::NotOurs),
@@ -103,12 +103,21 @@ fn decide_account(facts: &AccountFacts) -> Verdict {
     }
 }
 
-fn decide_node(facts: &NodeFacts, drain_grace: Duration) -> Verdict {
+fn decide_node(facts: &NodeFacts, drain_grace: Duration, request: &Attributes<'_>) -> Verdict {
     // An outage stops no running node, and revives none that has ended.
     let undecided = |cause| {
         let goes_on = match facts.end {
+            // Rotated, and not withdrawn: a stake that is paid out was unbonding for days before, and
+            // its node was cut then. The name has another seal that can't be read now.
+            Some(end) if end.how == Unusable::Retired && facts.standing == NodeStanding::Active => {
+                true
+            }
             Some(end) => may_drain(facts, end.how, drain_grace),
-            None => facts.standing != NodeStanding::Cut,
+            None => match facts.standing {
+                NodeStanding::Unknown | NodeStanding::Active => true,
+                NodeStanding::Draining { until } => facts.clock.now < until,
+                NodeStanding::Cut => false,
+            },
         };
         if goes_on {
             Verdict::UndecidedPass(cause)
@@ -130,11 +139,22 @@ fn decide_node(facts: &NodeFacts, drain_grace: Duration) -> Verdict {
         return Verdict::Refuse(Refusal::NodeMismatch);
     }
     match usable(record, &facts.clock) {
+        // Kubelet takes the refusal, and goes on with the Node that the server made.
+        Ok(_) if creates_node(request) => Verdict::Refuse(Refusal::NodeCreated),
         Ok(_) => Verdict::Pass(Pass::Node),
         Err(unusable) if may_drain(facts, unusable, drain_grace) => {
             Verdict::Pass(Pass::NodeDraining)
         }
         Err(unusable) => Verdict::Refuse(Refusal::Node(unusable)),
+    }
+}
+
+fn creates_node(request: &Attributes<'_>) -> bool {
+    match request {
+        Attributes::Resource(request) => {
+            (request.verb, request.group, request.resource) == ("create", "", "nodes")
+        }
+        Attributes::Path { .. } => false,
     }
 }
 

@@ -87,6 +87,8 @@ pub enum Refusal {
     Node(Unusable),
     /// The node was last known ended, and the chain can't be asked.
     NodeEnded,
+    /// Only the server makes the Nodes of machines that join with a seal.
+    NodeCreated,
     /// Strict isolation leaves this shared identity nothing of the sort.
     SharedIdentity,
 }
@@ -192,6 +194,7 @@ impl Refusal {
             Self::NodeUnclaimed,
             Self::NodeMismatch,
             Self::NodeEnded,
+            Self::NodeCreated,
             Self::SharedIdentity,
         ]
         .into_iter()
@@ -226,6 +229,7 @@ impl Refusal {
             Self::Node(Unusable::Expired) => "node_expired",
             Self::Node(Unusable::StakeTooLow) => "node_stake_too_low",
             Self::NodeEnded => "node_ended",
+            Self::NodeCreated => "node_created",
             Self::SharedIdentity => "shared_identity",
         }
     }
@@ -264,6 +268,7 @@ impl fmt::Display for Refusal {
             Self::NodeEnded => {
                 "the node was cut off, or its seal had ended, when the chain was last read"
             }
+            Self::NodeCreated => "the server makes this Node, and the kubelet goes on with it",
             Self::SharedIdentity => "strict isolation leaves this identity nothing of the sort",
             Self::Seal(unusable) => return write!(f, "the seal is {}", words(*unusable)),
             Self::Node(unusable) => return write!(f, "the node's seal is {}", words(*unusable)),

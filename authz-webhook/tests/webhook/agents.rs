@@ -50,6 +50,12 @@ fn specs() -> impl Iterator<Item = (String, Value)> {
     })
 }
 
+/// Kubelet tries once, and goes on with the Node that the server made.
+fn creates_node(spec: &Value) -> bool {
+    let asked = &spec["resourceAttributes"];
+    asked["verb"] == "create" && asked["resource"] == "nodes"
+}
+
 /// Asks all; gives the answers by user, each once.
 async fn answers(webhook: &Webhook) -> std::collections::BTreeSet<(String, &'static str)> {
     let mut answers = std::collections::BTreeSet::new();
@@ -58,6 +64,7 @@ async fn answers(webhook: &Webhook) -> std::collections::BTreeSet<(String, &'sta
             "system:node:host-1" => "control plane",
             "system:kube-proxy" => "kube-proxy",
             "system:k3s-controller" => "k3s-controller",
+            _ if creates_node(&spec) => "worker's own Node",
             _ => "worker",
         };
         answers.insert((kind.to_owned(), webhook.ask(spec).await.outcome));
@@ -65,7 +72,7 @@ async fn answers(webhook: &Webhook) -> std::collections::BTreeSet<(String, &'sta
     answers
 }
 
-fn expect(pairs: [(&str, &'static str); 4]) -> std::collections::BTreeSet<(String, &'static str)> {
+fn expect(pairs: [(&str, &'static str); 5]) -> std::collections::BTreeSet<(String, &'static str)> {
     pairs.map(|(kind, answer)| (kind.to_owned(), answer)).into()
 }
 
@@ -80,6 +87,7 @@ async fn nodes_with_a_usable_seal_are_left_to_kubernetes() {
             ("kube-proxy", "no-opinion"),
             ("k3s-controller", "no-opinion"),
             ("worker", "no-opinion"),
+            ("worker's own Node", "deny"),
         ])
     );
 }
@@ -95,6 +103,7 @@ async fn strict_isolation_leaves_an_agent_what_it_cannot_start_without() {
             ("kube-proxy", "deny"),
             ("k3s-controller", "no-opinion"),
             ("worker", "no-opinion"),
+            ("worker's own Node", "deny"),
         ])
     );
 }
@@ -109,6 +118,7 @@ async fn a_node_without_a_claim_is_denied_everything() {
             ("kube-proxy", "no-opinion"),
             ("k3s-controller", "no-opinion"),
             ("worker", "deny"),
+            ("worker's own Node", "deny"),
         ])
     );
 }
@@ -140,7 +150,7 @@ async fn a_node_whose_seal_ended_is_denied_everything() {
 async fn an_outage_stops_no_running_node_and_revives_none_that_had_ended() {
     let webhook = webhook(Isolation::Open);
     join(&webhook);
-    assert_eq!(answers(&webhook).await.len(), 4);
+    assert_eq!(answers(&webhook).await.len(), 5);
     webhook.ledger(|ledger| ledger.unavailable = Some(Unavailable::Stale { for_ms: 20_000 }));
     let all = answers(&webhook).await;
     assert!(all.contains(&("worker".to_owned(), "no-opinion")));

@@ -208,11 +208,9 @@ fn a_node_that_cannot_be_read_goes_on_unless_it_was_known_to_have_ended() {
     let goes_on = [Verdict::UndecidedPass(STALE); 2];
     let ended = [Verdict::Refuse(Refusal::NodeEnded); 2];
     for standing in standings() {
-        let expected = if standing == NodeStanding::Cut {
-            ended
-        } else {
-            goes_on
-        };
+        let is_over = standing == NodeStanding::Cut
+            || standing == NodeStanding::Draining { until: clock().now };
+        let expected = if is_over { ended } else { goes_on };
         assert_eq!(unread(standing, None), expected, "{standing:?}");
         for how in AT_FAULT {
             assert_eq!(unread(standing, Some(end(how, Duration::ZERO))), ended);
@@ -226,4 +224,43 @@ fn a_node_that_cannot_be_read_goes_on_unless_it_was_known_to_have_ended() {
         assert_eq!(unread(NodeStanding::Cut, end), ended);
         assert_eq!(unread(NodeStanding::Unknown, end), ended);
     }
+}
+
+#[test]
+fn a_name_whose_seal_was_rotated_before_an_outage_goes_on() {
+    let end = Some(end(Unusable::Retired, GRACE * 2));
+    let facts = NodeFacts {
+        claim: Err(STALE),
+        record: None,
+        end,
+        ..good()
+    };
+    assert_eq!(judged(facts), Verdict::UndecidedPass(STALE));
+    let withdrawn = NodeFacts {
+        claim: Err(STALE),
+        record: None,
+        end,
+        standing: NodeStanding::Cut,
+        ..good()
+    };
+    assert_eq!(judged(withdrawn), Verdict::Refuse(Refusal::NodeEnded));
+}
+
+#[test]
+fn a_kubelet_creates_no_node_and_changes_its_own() {
+    let request = |verb, subresource| {
+        let request = Attributes::Resource(ResourceAttributes {
+            verb,
+            group: "",
+            resource: "nodes",
+            subresource,
+            namespace: "",
+            name: "worker-1",
+        });
+        decide(&settings(), &Facts::Node(good()), &request)
+    };
+    let refused = Verdict::Refuse(Refusal::NodeCreated);
+    assert_eq!(request("create", ""), refused);
+    assert_eq!(request("patch", "status"), Verdict::Pass(Pass::Node));
+    assert_eq!(request("get", ""), Verdict::Pass(Pass::Node));
 }
