@@ -6,6 +6,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use seal::access::GuardState;
 use seal::{CredentialHash, SealRecord};
@@ -41,19 +42,31 @@ pub(crate) async fn gather<D: SealDirectory>(
     })
 }
 
-/// The same for a join credential, with the claim of the name that its seal names.
+/// The same for a join credential, with the claim of the name that its seal names: two reads, which
+/// together take no longer than `patience`.
 pub(crate) async fn gather_node<D: SealDirectory>(
+    directory: &D,
+    waiting: &Semaphore,
+    guards: &GuardState,
+    hash: CredentialHash,
+    patience: Duration,
+) -> Result<NodeFacts, Unavailable> {
+    let reading = read_node(directory, waiting, guards, hash);
+    let read = tokio::time::timeout(patience, reading).await;
+    read.unwrap_or(Err(Unavailable::ReadTimedOut))
+}
+
+async fn read_node<D: SealDirectory>(
     directory: &D,
     waiting: &Semaphore,
     guards: &GuardState,
     hash: CredentialHash,
 ) -> Result<NodeFacts, Unavailable> {
     let seal = gather(directory, waiting, guards, hash).await?;
-    let claim = match seal
-        .record
-        .as_ref()
-        .and_then(|record| record.node_id.as_ref())
-    {
+    // The chain is asked for the name of a seal that can be used alone.
+    let usable = |record: &&Arc<SealRecord>| record.usable(seal.now, &seal.thresholds).is_ok();
+    let record = seal.record.as_ref().filter(usable);
+    let claim = match record.and_then(|record| record.node_id.as_ref()) {
         Some(name) => directory.claim(name).await?,
         None => None,
     };

@@ -123,7 +123,15 @@ impl<D: SealDirectory, H: HomeNamespace, N: NodeJoin> Authn<D, H, N> {
         hash: CredentialHash,
         timed: &Timed<'_>,
     ) -> (Verdict, Option<ObjectId>) {
-        let gathered = gather_node(&*self.directory, &self.nodes_waiting, &self.guards, hash).await;
+        let patience = ANSWERED_BY.saturating_sub(timed.elapsed());
+        let gathered = gather_node(
+            &*self.directory,
+            &self.nodes_waiting,
+            &self.guards,
+            hash,
+            patience,
+        )
+        .await;
         let facts = match gathered {
             Ok(facts) => facts,
             Err(cause) => return (Verdict::Undecided(cause), None),
@@ -195,7 +203,12 @@ impl<D: SealDirectory, H: HomeNamespace, N: NodeJoin> Authn<D, H, N> {
                 elapsed_us = u64::try_from(timed.elapsed().as_micros()).unwrap_or(u64::MAX),
                 "token review"
             ),
-            Verdict::Refuse(refusal @ Refusal::Unusable(_)) => {
+            Verdict::Refuse(
+                refusal @ (Refusal::Unusable(_)
+                | Refusal::NoNode
+                | Refusal::NotTheClaim
+                | Refusal::NodesUnguarded),
+            ) => {
                 if self.refusals.allows() {
                     tracing::info!(
                         seal,

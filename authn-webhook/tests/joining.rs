@@ -154,6 +154,18 @@ async fn a_machine_without_its_node_is_not_authenticated() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_does_not_come_is_told_in_time() {
+    let world = world();
+    world.directory.hang_on_unknown();
+    let begun = tokio::time::Instant::now();
+    let answer = world.ask(review(JOIN, None)).await;
+    assert_eq!(answer.code, 200);
+    assert_eq!(answer.body["status"]["authenticated"], false);
+    assert_eq!(world.counted("undecided", "read_timed_out"), 1);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
 #[tokio::test]
 async fn unknown_machines_that_wait_keep_no_user_waiting() {
     let world = std::sync::Arc::new(world());

@@ -154,6 +154,9 @@ impl SealDirectory for FakeDirectory {
         if let Some(cause) = *self.unavailable.lock().unwrap() {
             return Err(cause);
         }
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Ok(self.claims.lock().unwrap().get(name).copied())
     }
 
