@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
 .PHONY: help up demo test bench escalation need need-node binary control-plane workers move-build move-test \
-        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load fuzz clean ci
+        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
@@ -69,6 +69,9 @@ e2e: control-plane ## What only the real control plane can judge
 	@cd tests/control-plane && { ! command -v go >/dev/null || go test ./...; }
 	@tests/tools/with-control-plane.sh cargo test --locked --workspace --test real_control_plane \
 	    --test cli --test identity -- --ignored --test-threads 1
+	@tests/tools/can-run-workers.sh | grep -q 1 || exit 0; \
+	    tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null && \
+	    tests/tools/with-control-plane.sh cargo test --locked -p k3s-configs --test agent -- --ignored --test-threads 1
 
 escalation: control-plane ## Try every known way to more rights; writes docs/escalation.md
 	@K3S_DAAS_ESCALATION_TABLE=docs/escalation.md tests/tools/with-control-plane.sh \
@@ -76,6 +79,7 @@ escalation: control-plane ## Try every known way to more rights; writes docs/esc
 
 docs: ## Write the generated documents again
 	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p k3s-daas --test docs
+	@K3S_DAAS_WRITE_DOCS=1 cargo test --quiet --locked -p node-admission --test api document
 
 bench-micro: ## Criterion benchmarks of the pure parts
 	@cargo bench --locked -p authn-webhook -p authz-webhook -p sui-ledger --bench decide --bench directory
@@ -84,10 +88,16 @@ bench-load: ## Side-by-side load runs
 	@cargo build --release --locked -p k3s-daas --bin k3s-daas
 	@cargo run --release --locked -p k3s-daas-tests --bin bench
 
+bench-nodes: control-plane ## A thousand nodes at a real API server; BENCH_NODES="--nodes 100" for fewer
+	@cargo build --release --locked -p k3s-daas --bin k3s-daas
+	@tests/tools/with-control-plane.sh cargo run --release --locked -p k3s-daas-tests --bin bench -- \
+	    nodes $(BENCH_NODES)
+
 fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz
 	@tests/tools/fuzz.sh
 
-ci: test demo ## What CI runs
+ci: test ## What CI runs; the tour has a worker where the machine allows it
+	@$(MAKE) --no-print-directory demo WORKERS="$$(tests/tools/can-run-workers.sh)"
 
 clean: ## Remove what was built here
 	@rm -rf target fuzz/target $(CACHE) move/node_modules

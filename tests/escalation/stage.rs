@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use k3s_daas_tests::e2e::{Cluster, NODES, home, new_token};
+use http::Method;
+use k3s_daas_tests::e2e::{Caller, Cluster, NODES, home, new_token};
 use k3s_daas_tests::rig;
-use k3s_daas_tests::worker::{ClientCa, Worker};
+use k3s_daas_tests::worker::{ClientCa, Worker, node_path};
 use seal::{Mist, SealToken, Tier};
 use serde_json::{Value, json};
 use sui_ledger::tx::{Call, Wallet};
@@ -355,6 +356,14 @@ async fn machine(
     let worker = cluster.worker(name).await?;
     let address = Ipv4Addr::new(198, 18, 0, last);
     let kubelet = worker.join(cluster, ca, address, name).await?;
+    // Pods of other ways are to find no place, as on a cluster without machines.
+    let quiet = json!({"spec": {"taints": [{"key": "example.com/quiet", "effect": "NoSchedule"}]}});
+    let path = node_path(name);
+    let operator = Caller::Operator;
+    let said = cluster
+        .ask(&operator, Method::PATCH, &path, Some(&quiet))
+        .await?;
+    said.done()?;
     let certificate = ca.sign(&kubelet.user, seal::identity::GROUP_NODES)?;
     let client = anonymous.certified(&cluster.control_plane.ca_pem, &certificate)?;
     Ok(Machine {

@@ -30,8 +30,6 @@ pub const DEVELOPER: &[Tier] = &[Tier::Developer];
 pub const ADMIN: &[Tier] = &[Tier::Admin];
 /// Who has a machine in the cluster: the least stake is enough.
 pub const MACHINE: &[Tier] = &[Tier::Viewer];
-/// Everybody.
-pub const ALL: &[Tier] = &[Tier::Viewer, Tier::Developer, Tier::Admin, Tier::Super];
 /// Who may do everything but what nobody may.
 pub const SUPER: &[Tier] = &[Tier::Super];
 
