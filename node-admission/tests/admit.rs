@@ -35,6 +35,7 @@ async fn a_cluster_with_the_webhook() {
         two_at_once_are_not_both_granted_an_address(&bench).await;
         what_does_not_change_addresses_never_arrives(&bench).await;
         what_is_written_behind_its_back_is_put_right(&bench).await;
+        eprintln!("a review took {:?} on average", bench.mean_review());
         bench.silence().await;
         it_goes_on_while_nobody_answers(&bench).await;
         bench.restart().await;

@@ -105,6 +105,10 @@ impl Request {
         !self.uid.is_empty() && self.uid.len() <= LONGEST_UID
     }
 
+    pub(super) fn user(&self) -> &str {
+        &self.user_info.username
+    }
+
     /// What is about to be written; `None` where that is no Node: nothing that the configuration
     /// asks about.
     pub(super) fn change(&self) -> Option<Change> {

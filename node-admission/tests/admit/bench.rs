@@ -296,11 +296,23 @@ impl Bench {
 
     /// How many reviews were answered.
     pub(crate) fn reviews(&self) -> u64 {
+        let sum = self.sum_of("k3s_daas_admit_reviews_total{");
+        format!("{sum:.0}").parse().unwrap()
+    }
+
+    /// How long one took, from its body to its answer.
+    pub(crate) fn mean_review(&self) -> Duration {
+        let of =
+            |what: &str| self.sum_of(&format!("k3s_daas_admit_review_duration_seconds_{what}"));
+        Duration::from_secs_f64(of("sum") / of("count"))
+    }
+
+    fn sum_of(&self, beginning: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text.lines()
-            .filter(|line| line.starts_with("k3s_daas_admit_reviews_total{"))
-            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+            .filter(|line| line.starts_with(beginning))
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
             .sum()
     }
 
