@@ -127,3 +127,6 @@ pub(super) async fn gather<D: NodeDirectory>(
     // It moves faster than it is read.
     Chain::Unknown
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
-use seal::UnixMillis;
+use seal::{NodeName, UnixMillis};
 
 use super::metrics::{LifeMetrics, Thing};
 use super::warning::Warned;
@@ -33,8 +33,6 @@ pub(super) enum Told {
     Cut {
         /// Why, in one word.
         why: &'static str,
-        /// When its seal ended.
-        ended_at: UnixMillis,
     },
     /// Its seal is usable again.
     SealBack,
@@ -50,13 +48,13 @@ impl Told {
         }
     }
 
-    /// What follows from the version of the SealedNode that was looked at is told once for it.
-    fn key(&self, version: &str) -> String {
+    /// A record that ended and one that is usable again have other numbers.
+    fn key(&self, seq: u64) -> String {
         match self {
             Self::SealEnding(warned) => format!("ending-{}-{}", warned.expiry.0, warned.times),
-            Self::Draining { until, .. } => format!("draining-{}", until.0),
-            Self::Cut { ended_at, .. } => format!("cut-{}", ended_at.0),
-            Self::SealBack => format!("back-{version}"),
+            Self::Draining { .. } => format!("draining-{seq}"),
+            Self::Cut { why } => format!("cut-{seq}-{}", why.replace('_', "-")),
+            Self::SealBack => format!("back-{seq}"),
         }
     }
 
@@ -74,7 +72,7 @@ impl Told {
                  keeps it.",
                 time(*until)
             ),
-            Self::Cut { why, .. } => format!(
+            Self::Cut { why } => format!(
                 "The node's seal has ended ({why}). It is cut off: its Node and its pods are \
                  deleted. A seal that is usable again brings it back."
             ),
@@ -84,20 +82,20 @@ impl Told {
 }
 
 /// What an event is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) name: &'a str,
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    pub(super) name: NodeName,
     /// The Node's, where there is one.
-    pub(super) uid: Option<&'a str>,
-    /// Of the SealedNode that was looked at.
-    pub(super) version: &'a str,
+    pub(super) uid: Option<String>,
+    /// The pool's number of the seal's record; 0 where there is none.
+    pub(super) seq: u64,
 }
 
 /// Tells it. A failure is logged and nothing more: no step of a life waits for its event.
 pub(super) async fn tell(
     client: &kube::Client,
     identity: &str,
-    about: About<'_>,
+    about: &About,
     told: Told,
     metrics: &LifeMetrics,
 ) {
@@ -112,7 +110,7 @@ pub(super) async fn tell(
         // Told before.
         Err(error) if error.is_conflict() => {}
         Err(error) => tracing::warn!(
-            node = about.name,
+            node = %about.name,
             reason = told.reason(),
             error = &error as &(dyn std::error::Error + 'static),
             "an event was not written"
@@ -120,7 +118,7 @@ pub(super) async fn tell(
     }
 }
 
-fn event(identity: &str, about: About<'_>, told: &Told, now: Timestamp) -> Event {
+fn event(identity: &str, about: &About, told: &Told, now: Timestamp) -> Event {
     let kind = if *told == Told::SealBack {
         "Normal"
     } else {
@@ -128,7 +126,7 @@ fn event(identity: &str, about: About<'_>, told: &Told, now: Timestamp) -> Event
     };
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{}", about.name, told.key(about.version))),
+            name: Some(format!("{}.{}", about.name, told.key(about.seq))),
             namespace: Some(NAMESPACE.to_owned()),
             ..ObjectMeta::default()
         },
@@ -143,8 +141,8 @@ fn event(identity: &str, about: About<'_>, told: &Told, now: Timestamp) -> Event
         regarding: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
-            name: Some(about.name.to_owned()),
-            uid: about.uid.map(str::to_owned),
+            name: Some(about.name.to_string()),
+            uid: about.uid.clone(),
             ..ObjectReference::default()
         }),
         ..Event::default()
@@ -156,11 +154,14 @@ mod tests {
     use super::*;
 
     const FAR: UnixMillis = UnixMillis(u64::MAX);
-    const ABOUT: About<'_> = About {
-        name: "worker-001",
-        uid: Some("u"),
-        version: "7",
-    };
+
+    fn about() -> About {
+        About {
+            name: "worker-001".parse().unwrap(),
+            uid: Some("u".to_owned()),
+            seq: u64::MAX,
+        }
+    }
 
     fn all() -> [Told; 4] {
         [
@@ -174,7 +175,6 @@ mod tests {
             },
             Told::Cut {
                 why: "claimed_by_another_owner",
-                ended_at: FAR,
             },
             Told::SealBack,
         ]
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn events_are_about_the_node_where_people_look_for_them() {
         for told in all() {
-            let event = event("me", ABOUT, &told, Timestamp::UNIX_EPOCH);
+            let event = event("me", &about(), &told, Timestamp::UNIX_EPOCH);
             assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
             let regarding = event.regarding.unwrap();
             assert_eq!(regarding.kind.as_deref(), Some("Node"));
@@ -200,8 +200,9 @@ mod tests {
             why: "expired",
             until: UnixMillis(until),
         };
-        assert_eq!(draining(5).key("7"), draining(5).key("8"));
-        assert_ne!(draining(5).key("7"), draining(6).key("7"));
-        assert_ne!(Told::SealBack.key("7"), Told::SealBack.key("8"));
+        // Decided again a moment later, for the same record.
+        assert_eq!(draining(5).key(7), draining(6).key(7));
+        assert_ne!(draining(5).key(7), draining(5).key(8));
+        assert_ne!(Told::SealBack.key(7), Told::SealBack.key(8));
     }
 }

@@ -208,8 +208,18 @@ impl<D: NodeDirectory> Look<'_, D> {
     /// The Node is there, and open.
     async fn keep(&self, one: &mut One) -> Result<Looked, JoinError> {
         let was = one.status().state;
+        let back = matches!(was, NodeState::Draining | NodeState::Cut);
+        let told = self.tell(one, back.then_some(Told::SealBack));
+        let (kept, ()) = tokio::join!(self.keep_now(one, was), told);
+        kept
+    }
+
+    async fn keep_now(&self, one: &mut One, was: NodeState) -> Result<Looked, JoinError> {
         if was != NodeState::Active {
             self.show(one, one.seen(), None).await?;
+        }
+        if matches!(was, NodeState::Draining | NodeState::Cut) {
+            self.took(one, Taken::Back);
         }
         let mut look_again = one.next.look_again;
         match (one.seen(), one.held().cloned()) {
@@ -222,10 +232,8 @@ impl<D: NodeDirectory> Look<'_, D> {
                 let expiry = held.record.expires_at;
                 let before = one.settings.warn_before;
                 let (warn, next) = warning::due(given, expiry, one.now, before);
-                if let Some(warned) = warn {
-                    // Before the mark: broken off between, it is told twice rather than never.
-                    self.tell(one, Told::SealEnding(warned)).await;
-                }
+                // Before the mark: broken off between, it is told twice rather than never.
+                self.tell(one, warn.map(Told::SealEnding)).await;
                 if let Some(next) = next {
                     look_again = look_again.min(life::until(one.now, next));
                 }
@@ -234,24 +242,16 @@ impl<D: NodeDirectory> Look<'_, D> {
             _ => {}
         }
         self.show(one, one.seen(), None).await?;
-        if matches!(was, NodeState::Draining | NodeState::Cut) {
-            self.took(one, Taken::Back);
-            self.tell(one, Told::SealBack).await;
-        }
         Ok(Looked::Again(look_again))
     }
 
     /// No new pods, and those that run are moved.
     async fn drain(&self, one: &mut One, until: UnixMillis) -> Result<Looked, JoinError> {
         let begins = one.status().state != NodeState::Draining;
-        self.show(one, one.seen(), None).await?;
-        self.mark(one, Door::Draining, None).await?;
-        if begins {
-            self.took(one, Taken::Draining);
-            let why = one.why();
-            self.tell(one, Told::Draining { why, until }).await;
-        }
-        if self.pods(one).evict().await? > 0 {
+        let why = one.why();
+        let told = self.tell(one, begins.then_some(Told::Draining { why, until }));
+        let (left, ()) = tokio::join!(self.drain_now(one, begins), told);
+        if left? > 0 {
             return Ok(Looked::Draining(one.next.look_again));
         }
         one.now = self.shared.directory.now();
@@ -259,14 +259,32 @@ impl<D: NodeDirectory> Look<'_, D> {
         self.cut(one).await
     }
 
+    /// How many pods are left to move.
+    async fn drain_now(&self, one: &mut One, begins: bool) -> Result<usize, JoinError> {
+        self.show(one, one.seen(), None).await?;
+        if begins {
+            self.took(one, Taken::Draining);
+        }
+        self.mark(one, Door::Draining, None).await?;
+        self.pods(one).evict().await
+    }
+
     /// No Node, no pods.
     async fn cut(&self, one: &mut One) -> Result<Looked, JoinError> {
-        let was = one.status().state;
-        if was != NodeState::Cut {
+        let begins = one.status().state != NodeState::Cut;
+        let why = one.why();
+        // Beside the cut: it waits for nobody's events.
+        let told = self.tell(one, begins.then_some(Told::Cut { why }));
+        let (cut, ()) = tokio::join!(self.cut_now(one, begins), told);
+        cut
+    }
+
+    async fn cut_now(&self, one: &mut One, begins: bool) -> Result<Looked, JoinError> {
+        let was_drained = !begins && status::is_drained(&one.status());
+        if begins {
             self.show(one, one.seen(), Some(false)).await?;
             self.took(one, Taken::Cut);
         }
-        let status = one.status();
         let seen = one.seen();
         if seen == Seen::Ours {
             self.mark(one, Door::Cut, None).await?;
@@ -275,18 +293,12 @@ impl<D: NodeDirectory> Look<'_, D> {
             match seen {
                 // A Node of somebody else's has pods of somebody else's.
                 Seen::Foreign => Ok(0),
-                Seen::Absent if was == NodeState::Cut && status::is_drained(&status) => Ok(0),
+                Seen::Absent if was_drained => Ok(0),
                 _ => self.pods(one).force().await,
             }
         };
         let (deleted, left) = tokio::join!(self.delete(one, seen), pods);
-        let seen = deleted?;
-        let left = left?;
-        if was != NodeState::Cut {
-            let ended_at = one.next.ended_at.unwrap_or(one.now);
-            let why = one.why();
-            self.tell(one, Told::Cut { why, ended_at }).await;
-        }
+        let (seen, left) = (deleted?, left?);
         self.show(one, seen, Some(left == 0)).await?;
         let again = match seen {
             _ if left > 0 => PODS_LEFT,
@@ -431,19 +443,19 @@ impl<D: NodeDirectory> Look<'_, D> {
         );
     }
 
-    async fn tell(&self, one: &One, told: Told) {
+    /// What is told is what was seen: the node may be changed meanwhile.
+    fn tell(&self, one: &One, told: Option<Told>) -> impl Future<Output = ()> + use<'_, D> {
         let node = one.node.as_ref();
         let about = About {
-            name: one.name.as_str(),
-            uid: node.and_then(|node| node.metadata.uid.as_deref()),
-            version: one
-                .sealed
-                .metadata
-                .resource_version
-                .as_deref()
-                .unwrap_or("0"),
+            name: one.name.clone(),
+            uid: node.and_then(|node| node.metadata.uid.clone()),
+            seq: one.held().map_or(0, |held| held.record.seq),
         };
-        events::tell(self.client, self.identity, about, told, self.metrics()).await;
+        async move {
+            if let Some(told) = told {
+                events::tell(self.client, self.identity, &about, told, self.metrics()).await;
+            }
+        }
     }
 }
 
