@@ -11,7 +11,7 @@ mod process;
 mod requests;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,7 @@ pub struct Cluster {
     pub control_plane: ControlPlane,
     /// The certificates of the webhooks.
     pub pki: DevPki,
+    options: StartOptions,
     http: reqwest::Client,
     /// The same for what has no end.
     pub(crate) watching: reqwest::Client,
@@ -80,6 +81,15 @@ impl Cluster {
         interval: Duration,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Option<Self>> {
+        Self::start_at(interval, settings, None).await
+    }
+
+    /// The same with the API server at an address that machines can reach.
+    pub async fn start_at(
+        interval: Duration,
+        settings: &[(&str, &str)],
+        reachable_at: Option<Ipv4Addr>,
+    ) -> anyhow::Result<Option<Self>> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         if control_plane::available().is_err() {
             return Ok(None);
@@ -99,9 +109,10 @@ impl Cluster {
         let options = options(&folder.path().join("k3s"), &pki, listen)?;
         let options = StartOptions {
             dir: folder.path().join("cp"),
+            reachable_at,
             ..options
         };
-        let control_plane = control_plane::start(options).await?;
+        let control_plane = control_plane::start(options.clone()).await?;
         let kubeconfig = control_plane.admin_kubeconfig.display().to_string();
         let listen = listen.to_string();
         let own = [
@@ -125,6 +136,7 @@ impl Cluster {
             devnet,
             operator,
             control_plane,
+            options,
             pki,
             http,
             watching,
@@ -137,6 +149,16 @@ impl Cluster {
         cluster.start_server().await?;
         cluster.server_ready().await?;
         Ok(Some(cluster))
+    }
+
+    /// Ends the control plane and starts it again on its state.
+    pub async fn restart_control_plane(self) -> anyhow::Result<Self> {
+        self.control_plane.stop().await;
+        let control_plane = control_plane::start(self.options.clone()).await?;
+        Ok(Self {
+            control_plane,
+            ..self
+        })
     }
 
     /// The control plane's folder.

@@ -99,7 +99,7 @@ impl Report {
                 |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |n| n.to_string());
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {}{BUILD} | {} | {} | {} | {} |",
                 figure.name,
                 figure.value,
                 figure.unit,
@@ -113,6 +113,12 @@ impl Report {
     }
 }
 
+/// Figures of a build that is not optimized say so.
+const BUILD: &str = if cfg!(debug_assertions) {
+    "; debug build"
+} else {
+    ""
+};
 const HEAD: &str = "| figure | value | unit | baseline | ratio | target | met |\n| --- | --- | --- | --- | --- | --- | --- |\n";
 
 /// Whether a table's first cell names a figure: neither its head nor the line below.

@@ -12,6 +12,9 @@ use crate::e2e::{Caller, Cluster, Said};
 /// The namespace of workers' pods: nobody's, and open to nodes that no operator trusts.
 pub const MACHINES: &str = "machines";
 
+/// As `tests/tools/images.sh` makes it: machines of tests have no registry.
+const PAUSE: &str = "docker.io/k3s-daas/pause:1";
+
 /// A pod that runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Running {
@@ -48,7 +51,9 @@ impl Cluster {
                     "nodeSelector": {"pool": pool},
                     "automountServiceAccountToken": false,
                     "terminationGracePeriodSeconds": 1,
-                    "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+                    "containers": [{
+                        "name": "main", "image": PAUSE, "imagePullPolicy": "Never",
+                    }],
                 },
             }},
         });

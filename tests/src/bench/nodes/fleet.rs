@@ -193,11 +193,12 @@ impl Fleet {
                     tokio::time::sleep(HEARTBEAT.saturating_sub(asked.elapsed())).await;
                 }
             });
-        futures::future::join(
+        let going_on = futures::future::join(
             futures::future::join_all(renewing),
             futures::future::join_all(beating),
-        )
-        .await;
+        );
+        // Whatever is under way then is left out.
+        let _ = tokio::time::timeout(time, going_on).await;
         progress("went on for a while", began);
         let mut kept = kept.into_inner();
         kept.took.sort_by(f64::total_cmp);
