@@ -1,10 +1,10 @@
 //! `node`: machines that joined with a seal, for the operator.
 
-use k8s_openapi::api::core::v1::{Event, Node};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use kube::{Client, ResourceExt};
-use node_admission::sealed_node::{Heartbeat, NodeState, Registration, SealedNode};
+use node_admission::sealed_node::{NodeState, SealedNode};
 use seal::Mist;
 use seal::identity::{LABEL_TRUST, TRUST_OPERATOR};
 use serde::Serialize;
@@ -14,6 +14,8 @@ use super::namespace::{Access, client};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output;
 use crate::progress::Progress;
+
+mod show;
 
 const EXAMPLES: &str = "\
 A node is there once its operator has registered it or its agent has asked to join. How it goes on
@@ -27,9 +29,6 @@ Examples:
 
 /// Objects in one page.
 const PAGE: u32 = 500;
-/// Events that are shown.
-const EVENTS: usize = 10;
-
 /// What to do with nodes.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
@@ -106,35 +105,11 @@ struct Listed {
     heartbeat_age_seconds: Option<u64>,
 }
 
-/// A node, as `node show` tells of it.
-#[derive(Debug, Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    listed: Listed,
-    seal_id: String,
-    credential_hash: String,
-    addresses: Vec<String>,
-    unschedulable: bool,
-    taints: Vec<String>,
-    conditions: Vec<Said>,
-    registration: Option<Registration>,
-    heartbeat: Option<Heartbeat>,
-    events: Vec<Said>,
-}
-
-/// A condition or an event.
-#[derive(Debug, Serialize)]
-struct Said {
-    what: String,
-    when: Option<String>,
-    message: String,
-}
-
 /// Runs `node ...`.
 pub async fn run(context: &Context, command: NodeCommand) -> Outcome {
     match command {
         NodeCommand::List(args) => list(context, args).await,
-        NodeCommand::Show(args) => show(context, args).await,
+        NodeCommand::Show(args) => show::show(context, args).await,
     }
 }
 
@@ -188,139 +163,6 @@ fn row(one: &Listed) -> [String; 8] {
         or_dash(one.expires.as_deref()),
         one.owner.clone(),
     ]
-}
-
-async fn show(context: &Context, args: ShowArgs) -> Outcome {
-    let path = args.access.path(context)?;
-    let progress = Progress::start("asking the API server");
-    let client = client(&path).await?;
-    let found = find(&client, &args.name).await;
-    progress.done();
-    let Some(shown) = found.map_err(failed)? else {
-        return Err(Failure::message(
-            Kind::Failed,
-            format!("no node {} joined with a seal, or is about to", args.name),
-        )
-        .next("`k3s-daas node list` shows them; the others are shown by `kubectl get nodes`"));
-    };
-    output::print(context.format(), &shown, for_people)
-}
-
-async fn find(client: &Client, name: &str) -> Result<Option<Shown>, kube::Error> {
-    let sealed: Api<SealedNode> = Api::all(client.clone());
-    let Some(sealed) = sealed.get_opt(name).await? else {
-        return Ok(None);
-    };
-    let nodes: Api<Node> = Api::all(client.clone());
-    let node = nodes.get_opt(name).await?;
-    let events: Api<Event> = Api::namespaced(client.clone(), "default");
-    let about = format!("involvedObject.kind=Node,involvedObject.name={name}");
-    let about = ListParams::default().fields(&about).limit(PAGE);
-    let mut events = events.list(&about).await?.items;
-    events.sort_by_key(|event| event.last_timestamp.clone().map(|time| time.0));
-    let skipped = events.len().saturating_sub(EVENTS);
-    let events = events.into_iter().skip(skipped).map(|event| Said {
-        what: event.reason.unwrap_or_default(),
-        when: event.last_timestamp.map(|time| time.0.to_string()),
-        message: event.message.unwrap_or_default(),
-    });
-    let status = sealed.status.clone().unwrap_or_default();
-    let spec = node.as_ref().and_then(|node| node.spec.as_ref());
-    let addresses = node.as_ref().and_then(|node| node.status.as_ref());
-    let addresses = addresses.and_then(|status| status.addresses.as_ref());
-    let taints = spec.and_then(|spec| spec.taints.as_ref());
-    Ok(Some(Shown {
-        listed: listed(&sealed, node.as_ref(), now_ms()),
-        seal_id: sealed.spec.seal_id.clone(),
-        credential_hash: sealed.spec.credential_hash.clone(),
-        addresses: addresses
-            .into_iter()
-            .flatten()
-            .map(|one| format!("{} {}", one.type_, one.address))
-            .collect(),
-        unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or(false),
-        taints: taints
-            .into_iter()
-            .flatten()
-            .map(|taint| {
-                let value = taint.value.as_deref().unwrap_or_default();
-                format!("{}={value}:{}", taint.key, taint.effect)
-            })
-            .collect(),
-        conditions: status
-            .conditions
-            .into_iter()
-            .map(|condition| Said {
-                what: format!("{} {}", condition.type_, condition.status),
-                when: Some(condition.last_transition_time.0.to_string()),
-                message: format!("{}: {}", condition.reason, condition.message),
-            })
-            .collect(),
-        registration: status.registration,
-        heartbeat: status.heartbeat,
-        events: events.collect(),
-    }))
-}
-
-fn for_people(shown: &Shown) -> String {
-    let one = &shown.listed;
-    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
-    let mut rows = vec![
-        ["node".to_owned(), one.name.clone()],
-        ["state".to_owned(), label(one.state).to_owned()],
-        ["reason".to_owned(), or_dash(one.reason.as_deref())],
-        ["machine".to_owned(), one.machine.to_owned()],
-        ["trusted".to_owned(), one.trusted.to_string()],
-        ["tier".to_owned(), or_dash(one.tier.as_deref())],
-        [
-            "stake".to_owned(),
-            one.stake_mist.map_or_else(|| "-".to_owned(), in_sui),
-        ],
-        ["expires".to_owned(), or_dash(one.expires.as_deref())],
-        ["owner".to_owned(), one.owner.clone()],
-        ["seal".to_owned(), shown.seal_id.clone()],
-        ["credential hash".to_owned(), shown.credential_hash.clone()],
-        ["addresses".to_owned(), shown.addresses.join(", ")],
-        ["taints".to_owned(), shown.taints.join(", ")],
-    ];
-    if shown.unschedulable {
-        rows.push(["cordoned".to_owned(), "true".to_owned()]);
-    }
-    if let Some(registered) = &shown.registration {
-        let Registration {
-            ip_address,
-            cpu,
-            memory,
-            storage,
-            ..
-        } = registered;
-        rows.push([
-            "registered as".to_owned(),
-            format!("{ip_address}, cpu {cpu}, memory {memory}, storage {storage}"),
-        ]);
-    }
-    if let (Some(heartbeat), Some(age)) = (&shown.heartbeat, one.heartbeat_age_seconds) {
-        rows.push([
-            "heartbeat".to_owned(),
-            format!(
-                "{age} s ago: cpu {:.0} %, memory {:.0} %, {} pods, {} containers",
-                heartbeat.cpu_usage,
-                heartbeat.memory_usage,
-                heartbeat.pod_count,
-                heartbeat.container_count
-            ),
-        ]);
-    }
-    for (heading, all) in [("condition", &shown.conditions), ("event", &shown.events)] {
-        for said in all {
-            let when = said.when.as_deref().unwrap_or("-");
-            rows.push([
-                heading.to_owned(),
-                format!("{when} {}: {}", said.what, said.message),
-            ]);
-        }
-    }
-    output::table(["", ""], rows)
 }
 
 fn listed(sealed: &SealedNode, node: Option<&Node>, now_ms: u64) -> Listed {
@@ -419,77 +261,4 @@ fn failed(error: kube::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn sealed() -> SealedNode {
-        serde_json::from_value(json!({
-            "apiVersion": "k3s-daas.io/v1",
-            "kind": "SealedNode",
-            "metadata": { "name": "worker-001" },
-            "spec": { "owner": "0x01", "sealId": "0x02", "credentialHash": "03" },
-            "status": {
-                "state": "Draining",
-                "reason": "expired",
-                "stakeMist": 500_000_000,
-                "tier": "viewer",
-                "heartbeat": {
-                    "atMs": 10_000, "sentMs": 9_000, "cpuUsage": 1.0, "memoryUsage": 2.0,
-                    "podCount": 3, "containerCount": 4, "networkRx": 5, "networkTx": 6,
-                },
-            },
-        }))
-        .unwrap()
-    }
-
-    fn node(ready: &str) -> Node {
-        serde_json::from_value(json!({
-            "metadata": { "name": "worker-001", "labels": { LABEL_TRUST: "operator" } },
-            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_row_says_where_a_node_is_in_its_life_and_what_kubernetes_says_of_it() {
-        let one = listed(&sealed(), Some(&node("True")), 12_500);
-        assert_eq!(one.heartbeat_age_seconds, Some(2));
-        assert_eq!(
-            row(&one),
-            [
-                "worker-001",
-                "draining",
-                "expired",
-                "ready, trusted",
-                "viewer",
-                "0.5 SUI",
-                "-",
-                "0x01"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_machine_is_ready_only_when_kubernetes_says_so() {
-        assert_eq!(machine(None), "absent");
-        for (status, said) in [
-            ("True", "ready"),
-            ("False", "not_ready"),
-            ("Unknown", "unknown"),
-        ] {
-            assert_eq!(machine(Some(&node(status))), said);
-        }
-        assert_eq!(machine(Some(&Node::default())), "unknown");
-    }
-
-    #[test]
-    fn states_are_typed_as_they_are_shown() {
-        use clap::ValueEnum as _;
-        for state in StateName::value_variants() {
-            let typed = state.to_possible_value().unwrap();
-            assert_eq!(typed.get_name(), label(state.state()));
-        }
-    }
-}
+mod tests;
