@@ -24,7 +24,15 @@ pub const ENV_PREFIX: &str = "K3S_DAAS_";
 pub const DEFAULT_FILE: &str = "/etc/k3s-daas/config.yaml";
 /// Variables with our prefix that are no keys: the file's place, the build cache of the tests, the
 /// log filter, and the switch that rewrites the generated documents.
-const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "CACHE", "LOG", "WRITE_DOCS", "CONTROL_PLANE"];
+const OTHER_VARIABLES: [&str; 7] = [
+    "CONFIG",
+    "CACHE",
+    "LOG",
+    "WRITE_DOCS",
+    "CONTROL_PLANE",
+    "CONTAINERD",
+    "IMAGES",
+];
 
 /// One key: its name, what it means, its default.
 #[derive(Debug, Clone, Copy)]

@@ -39,7 +39,7 @@ pub(super) async fn rows(
     let own = Request::new(&format!("get node {name}"), Answer::Allowed);
     let since = Instant::now();
     let reply = stage.ask(&kubelet, &own.arguments).await?;
-    let label = format!("(joined by its seal) {}", own.words());
+    let label = format!("(as the kubelet) {}", own.words());
     let mut rows = vec![
         ready(stage, worker).await?,
         Row::new(name, &label, own.expected, &reply, since.elapsed()),
@@ -52,7 +52,7 @@ pub(super) async fn rows(
         expected: Answer::Refused,
         ..own.clone()
     };
-    let label = format!("(slashed) {}", own.words());
+    let label = format!("(slashed, as the kubelet) {}", own.words());
     let cut = until_as(stage, name, &kubelet, &refused, &label, since);
     let admin = &stage.admin_kubeconfig;
     let words = format!("wait --for=delete node/{name} --timeout=2s");
@@ -89,7 +89,7 @@ async fn ready(stage: &Stage, worker: &Worker) -> Outcome<Row> {
         .ask(&stage.admin_kubeconfig, &request.arguments)
         .await?;
     let took = Duration::from_millis(worker.ready_ms);
-    let label = "(a stock agent, its token from a seal) its node is Ready";
+    let label = "(joined by a seal) its node is Ready";
     Ok(Row::new("operator", label, request.expected, &reply, took))
 }
 

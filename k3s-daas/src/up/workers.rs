@@ -234,16 +234,18 @@ impl Workers {
             let folder = layout.worker(&seal.name);
             let join_token_file = folder.join("join.token");
             write_join_token(&seal.token_file, &control_plane.ca_pem, &join_token_file)?;
+            // A Node of an earlier run looks Ready for a while, whoever is there or not.
+            let renewed = lease(kubectl, &control_plane.admin_kubeconfig, &seal.name).await?;
             let begun = Instant::now();
             let index = u8::try_from(index).or_fail(Kind::Usage, "there are too many workers")?;
             let agent = workers
                 .agent(&folder.join("machine"), &seal.name, index, &join_token_file)
                 .await?;
-            started.push((seal, join_token_file, agent, begun));
+            started.push((seal, join_token_file, agent, renewed, begun));
         }
-        for (seal, join_token_file, mut agent, begun) in started {
+        for (seal, join_token_file, mut agent, renewed, begun) in started {
             let admin = &control_plane.admin_kubeconfig;
-            wait_ready(kubectl, admin, &seal.name, &mut agent).await?;
+            wait_ready(kubectl, admin, &seal.name, &renewed, &mut agent).await?;
             workers.joined.push(Worker {
                 address: agent.address,
                 folder: agent.dir.clone(),
@@ -309,7 +311,27 @@ fn write_join_token(seal_token: &Path, ca_pem: &str, to: &Path) -> Outcome {
         .or_fail(Kind::Failed, format!("can't write {}", to.display()))
 }
 
-async fn wait_ready(kubectl: &Kubectl, admin: &Path, name: &str, agent: &mut Agent) -> Outcome {
+/// When the node's kubelet was last heard of; empty when it never was.
+async fn lease(kubectl: &Kubectl, admin: &Path, name: &str) -> Outcome<String> {
+    let request = [
+        "get",
+        "lease",
+        name,
+        "--namespace=kube-node-lease",
+        "--ignore-not-found",
+        "--output=jsonpath={.spec.renewTime}",
+    ];
+    let reply = kubectl.ask(admin, &request.map(str::to_owned)).await?;
+    Ok(reply.text)
+}
+
+async fn wait_ready(
+    kubectl: &Kubectl,
+    admin: &Path,
+    name: &str,
+    renewed: &str,
+    agent: &mut Agent,
+) -> Outcome {
     let begun = Instant::now();
     let node = format!("node/{name}");
     let request = ["wait", "--for=condition=Ready", &node, "--timeout=2s"].map(str::to_owned);
@@ -317,7 +339,8 @@ async fn wait_ready(kubectl: &Kubectl, admin: &Path, name: &str, agent: &mut Age
         let doing = format!("the worker {name} ended before it had joined");
         agent.check().or_fail(Kind::Failed, doing)?;
         let reply = kubectl.ask(admin, &request).await?;
-        if reply.answer == Answer::Allowed {
+        let heard = reply.answer == Answer::Allowed;
+        if heard && lease(kubectl, admin, name).await? != renewed {
             return Ok(());
         }
         if begun.elapsed() > READY_WITHIN {
@@ -330,5 +353,39 @@ async fn wait_ready(kubectl: &Kubectl, admin: &Path, name: &str, agent: &mut Age
             return Err(Failure::message(Kind::Failed, text));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn without_workers_nothing_is_asked_of_the_machine_and_too_many_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path()).unwrap();
+        assert!(Place::find(&layout, 0).unwrap().is_none());
+        let failure = Place::find(&layout, MOST + 1).unwrap_err();
+        assert!(failure.to_string().contains("at most 20"), "{failure}");
+    }
+
+    #[test]
+    fn an_agents_token_pins_the_ca_and_holds_no_seal_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal_token = folder.path().join("seal.token");
+        let text = "ab".repeat(32);
+        std::fs::write(&seal_token, format!("{text}\n")).unwrap();
+        std::fs::set_permissions(&seal_token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let ca = rcgen::generate_simple_self_signed(vec!["ca".to_owned()]).unwrap();
+        let join = folder.path().join("join.token");
+        write_join_token(&seal_token, &ca.cert.pem(), &join).unwrap();
+        let token = std::fs::read_to_string(&join).unwrap();
+        assert!(token.starts_with("K10") && token.contains("::"), "{token}");
+        assert!(!token.contains(&text));
+        assert!(!crate::secrets::open_to_others(&join).unwrap());
+        // A server whose CA is not known is not to be trusted.
+        assert!(write_join_token(&seal_token, "no certificate", &join).is_err());
     }
 }

@@ -80,7 +80,7 @@ pub fn missing(tools: &Path) -> Vec<Missing> {
         if !tools.join(program).exists() {
             lacks(
                 format!("{} is not there", tools.join(program).display()),
-                "run tests/tools/containerd.sh",
+                "run tests/tools/containerd.sh in the project's folder, or name a folder by $K3S_DAAS_CONTAINERD",
             );
         }
     }
