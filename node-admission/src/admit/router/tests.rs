@@ -137,7 +137,7 @@ async fn what_it_is_never_asked_about_of_machines_is_refused() {
         by_machine(PASSWORD),
         with(CREATE, |review| review["request"]["name"] = "other".into()),
         with(CREATE, |review| {
-            review["request"]["subResource"] = "proxy".into()
+            review["request"]["subResource"] = "proxy".into();
         }),
     ] {
         let (code, answer) = ask(body).await;
