@@ -25,6 +25,7 @@ mod controller;
 mod events;
 mod life;
 mod look;
+mod machine;
 mod marks;
 mod metrics;
 mod nodes;

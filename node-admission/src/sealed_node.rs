@@ -6,6 +6,8 @@
 //! Units:  amounts in MIST, times in ms since the epoch, both as integers.
 //! Errors: what does not match the schema is refused by the API server, whoever writes it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -92,6 +94,10 @@ pub struct SealedNodeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub agent_taints: Vec<AgentTaint>,
+    /// What the machine last said of itself on its Node; a Node that is made again starts with it,
+    /// since an agent says it at its own start alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     /// What the operator said about the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
@@ -118,6 +124,19 @@ pub struct AgentTaint {
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     #[schemars(regex(pattern = "^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
     pub effect: String,
+}
+
+/// What a machine said of itself on its Node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Labels that a kubelet may set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub labels: BTreeMap<String, String>,
+    /// K3s's annotations, addresses among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What an operator said about a machine. Shown to people; nothing is decided by it.

@@ -20,6 +20,7 @@ use super::chain::{self, Chain, Held};
 use super::controller::Holds;
 use super::events::{self, About, Told};
 use super::life::{self, Facts, LOOK_AGAIN, Next, Seen, Step};
+use super::machine;
 use super::marks::{self, Door, Says};
 use super::metrics::{LifeMetrics, Taken, Thing};
 use super::pods::{Places, Pods};
@@ -335,8 +336,12 @@ impl<D: NodeDirectory> Look<'_, D> {
     }
 
     async fn make(&self, one: &mut One, held: &Held) -> Result<(), JoinError> {
-        let taints = one.status().agent_taints;
-        let wanted = join::node(&one.name, &held.record, held.tier, &taints, &one.settings);
+        let status = one.status();
+        let taints = &status.agent_taints;
+        let mut wanted = join::node(&one.name, &held.record, held.tier, taints, &one.settings);
+        if let Some(machine) = &status.machine {
+            machine::put_back(&mut wanted, machine, &self.nodes.state());
+        }
         let nodes: Api<Node> = Api::all(self.client.clone());
         let params = PostParams {
             field_manager: Some(LIFE_MANAGER.to_owned()),
@@ -390,10 +395,13 @@ impl<D: NodeDirectory> Look<'_, D> {
         drained: Option<bool>,
     ) -> Result<(), JoinError> {
         let taints = one.taints();
+        let machine = one.node.as_ref().filter(|_| one.seen() == Seen::Ours);
+        let machine = machine.and_then(machine::of);
         let shown = Shown {
             node,
             drained,
             taints: taints.as_deref(),
+            machine: machine.as_ref(),
         };
         let should = status::should(&one.status(), &one.chain, &one.next, shown, one.now);
         let Some(patch) = status::patch(&one.sealed, &should) else {

@@ -1,6 +1,6 @@
 //! Follows the cluster's Nodes, and tells of changes that matter.
 //!
-//! Shape:  a store of all Nodes without their status, and the names of those of which something
+//! Shape:  a store of all Nodes, of their status the addresses alone, and the names of those of which something
 //!         else than the status or the version changed. A thousand kubelets report all the time;
 //!         that is nothing to us.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -31,7 +31,11 @@ pub(super) fn follow(
         .default_backoff()
         .modify(|node| {
             node.metadata.managed_fields = None;
-            node.status = None;
+            // Of a Node that is made again, nothing may be said that is another's by now.
+            node.status = node.status.take().map(|status| NodeStatus {
+                addresses: status.addresses,
+                ..NodeStatus::default()
+            });
         })
         .reflect(writer)
         .flat_map(move |event| {

@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 use super::chain::{Chain, Held};
 use super::life::{Next, Seen, Step};
 use crate::records::{REASON_USABLE, kept, rfc3339};
-use crate::sealed_node::{AgentTaint, NodeState, SealedNode, SealedNodeStatus};
+use crate::sealed_node::{AgentTaint, Machine, NodeState, SealedNode, SealedNodeStatus};
 
 /// The fields that are written here.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "state",
     "reason",
     "stakeMist",
@@ -27,6 +27,7 @@ const OURS: [&str; 10] = [
     "drainUntilMs",
     "endedAtMs",
     "agentTaints",
+    "machine",
 ];
 const SEALED: &str = "Sealed";
 const JOINED: &str = "Joined";
@@ -42,6 +43,8 @@ pub(super) struct Shown<'a> {
     pub(super) drained: Option<bool>,
     /// What the agent's configuration names; none where the Node does not tell.
     pub(super) taints: Option<&'a [AgentTaint]>,
+    /// What the machine says of itself; none where its Node does not tell.
+    pub(super) machine: Option<&'a Machine>,
 }
 
 /// The agent had not asked to join when it was cut.
@@ -84,6 +87,9 @@ pub(super) fn should(
     }
     if let Some(taints) = shown.taints {
         status.agent_taints = taints.to_vec();
+    }
+    if let Some(machine) = shown.machine {
+        status.machine = Some(machine.clone());
     }
     tell_conditions(&mut status, was, chain, next, shown, now);
     status

@@ -68,8 +68,27 @@ pub(crate) async fn a_hundred_at_once(bench: &Bench) {
         "100 nodes slashed at once: all marked Cut after {cut:?}, Nodes gone after {gone:?}; a \
          look answered its news after {mean:.3} s in the mean"
     );
+    let alone = &names[0];
+    bench.chain.set(alone, SealStatus::Active);
+    bench.is_open(alone).await;
+    bench.pod("crowd-alone", alone, "g", json!({})).await;
+    let begun = Instant::now();
+    bench.chain.set(alone, SealStatus::Slashed);
+    until_at_once(async || bench.node(alone).await.is_none()).await;
+    eprintln!("one alone: its Node gone after {:?}", begun.elapsed());
     assert!(
         bench.chain.held() >= names.len(),
         "their seals stay in view"
     );
+}
+
+/// Looks all the time: what is waited for takes some milliseconds.
+async fn until_at_once(is_so: impl AsyncFn() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(10);
+    tokio::time::timeout(patience, look).await.expect("in time");
 }

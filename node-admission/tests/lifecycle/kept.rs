@@ -41,7 +41,10 @@ pub(crate) async fn a_missing_node_is_made_again_with_its_agents_taints(bench: &
         "gpu=yes:NoSchedule",
         "--node-taint=slow:NoExecute"
     ]);
-    let args = json!({ "metadata": { "annotations": { "k3s.io/node-args": args.to_string() } } });
+    let args = json!({ "metadata": {
+        "annotations": { "k3s.io/node-args": args.to_string(), "k3s.io/internal-ip": "10.99.9.9" },
+        "labels": { "kubernetes.io/hostname": node, "rack": "7" },
+    } });
     bench.patch_node(node, args).await;
     let expected = ["gpu=yes:NoSchedule", "slow=:NoExecute"];
     until("the agent's taints are carried over", async || {
@@ -69,6 +72,10 @@ pub(crate) async fn a_missing_node_is_made_again_with_its_agents_taints(bench: &
     .await;
     let after = bench.node(node).await.unwrap();
     assert_eq!(taints(&after), expected);
+    // What an agent says at its start alone is there again: K3s completes no Node without it.
+    let annotations = after.metadata.annotations.unwrap();
+    assert_eq!(annotations["k3s.io/internal-ip"], "10.99.9.9");
+    assert_eq!(after.metadata.labels.unwrap()["rack"], "7");
     let all = after.spec.unwrap().taints.unwrap();
     let cloud = "node.cloudprovider.kubernetes.io/uninitialized";
     assert!(all.iter().any(|taint| taint.key == cloud));

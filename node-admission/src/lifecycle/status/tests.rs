@@ -54,6 +54,7 @@ const HERE: Shown<'_> = Shown {
     node: Seen::Ours,
     drained: None,
     taints: None,
+    machine: None,
 };
 
 fn condition(status: &SealedNodeStatus, type_: &str) -> (String, String, i64) {
@@ -105,6 +106,7 @@ fn a_whole_life_is_told_with_its_times() {
         node: Seen::Absent,
         drained: Some(true),
         taints: None,
+        machine: None,
     };
     let cut = should(&draining, &expired, &cut, gone, at(8_000));
     assert_eq!((cut.state, cut.drain_until_ms), (NodeState::Cut, None));
@@ -150,6 +152,7 @@ fn a_name_that_was_lost_before_its_agent_asked_is_remembered_so() {
         node: Seen::Absent,
         drained: Some(true),
         taints: None,
+        machine: None,
     };
     let cut = next(Step::Cut, Some(1_000));
     let now = UnixMillis(1_000);
