@@ -100,6 +100,7 @@ pub(super) fn plan(
             // Fixed ports, of which two servers on one machine would both want the same.
             "--kube-controller-manager-arg=secure-port=0",
             "--kube-scheduler-arg=secure-port=0",
+            "--kube-cloud-controller-manager-arg=secure-port=0",
         ])
         .arg(format!("--https-listen-port={port}"))
         .arg(format!("--lb-server-port={}", port.saturating_add(2)));
