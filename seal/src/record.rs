@@ -140,6 +140,16 @@ impl Unusable {
             Self::StakeTooLow => "stake_too_low",
         }
     }
+
+    /// Whether the seal ended in the course of things and nobody is to blame: only then may what it
+    /// held go on for a grace.
+    #[must_use]
+    pub const fn is_without_fault(self) -> bool {
+        match self {
+            Self::Unbonding | Self::Retired | Self::Expired => true,
+            Self::Slashed | Self::Revoked | Self::StakeTooLow => false,
+        }
+    }
 }
 
 impl fmt::Display for Unusable {

@@ -67,10 +67,8 @@ impl Ended {
     /// Whether the node may be drained before it is cut.
     pub(super) const fn is_benign(self) -> bool {
         match self {
-            Self::Seal(Unusable::Unbonding | Unusable::Retired | Unusable::Expired) => true,
-            Self::Seal(Unusable::Slashed | Unusable::Revoked | Unusable::StakeTooLow)
-            | Self::Voided
-            | Self::Others => false,
+            Self::Seal(how) => how.is_without_fault(),
+            Self::Voided | Self::Others => false,
         }
     }
 }
@@ -116,7 +114,9 @@ pub(super) async fn gather<D: NodeDirectory>(
         match usable {
             Ok(_) => return Chain::Usable(held),
             Err(how) => {
-                let ended = Chain::Ended(Ended::Seal(how), Some(held));
+                let seen = directory.last_known_end(&claim.hash);
+                let by = blame(how, seen.map(|end| end.how));
+                let ended = Chain::Ended(Ended::Seal(by), Some(held));
                 if how != Unusable::Retired {
                     return ended;
                 }
@@ -126,6 +126,15 @@ pub(super) async fn gather<D: NodeDirectory>(
     }
     // It moves faster than it is read.
     Chain::Unknown
+}
+
+/// Whoever asks for the stake right after a slash or a revocation, or is slashed while it unbonds, is
+/// at fault, though the record says that it unbonds.
+fn blame(how: Unusable, seen: Option<Unusable>) -> Unusable {
+    match (how, seen) {
+        (Unusable::Unbonding, Some(fault)) if !fault.is_without_fault() => fault,
+        _ => how,
+    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ impl Why {
 pub struct End {
     /// The record's number when it was seen to have ended.
     pub seq: u64,
-    /// How.
+    /// How. A seal that unbonds after a slash or a revocation, or is slashed while it unbonds, ended
+    /// by that: a fault is not undone by leaving.
     pub how: Unusable,
     /// When it was seen, or for an expiry the instant of expiry.
     pub at: UnixMillis,

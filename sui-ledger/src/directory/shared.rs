@@ -174,7 +174,9 @@ impl Shared {
             let how = record.usable(latest, &self.thresholds()).err()?;
             // The instant stays what it was when the end was first seen: graces are counted from it.
             let first = self.ends().get(hash, latest);
-            let seen = first.filter(|end| end.seq == record.seq && end.how == how);
+            // Who unbonds after a fault ended by the fault, which only memory tells.
+            let is_it = |end: &End| end.how == how || how == seal::Unusable::Unbonding;
+            let seen = first.filter(|end| end.seq == record.seq && is_it(end));
             return Some(seen.unwrap_or(End {
                 seq: record.seq,
                 how,

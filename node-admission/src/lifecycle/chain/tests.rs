@@ -169,3 +169,16 @@ fn only_what_nobody_is_to_blame_for_is_benign() {
     let expected = [Unusable::Unbonding, Unusable::Retired, Unusable::Expired].map(Ended::Seal);
     assert_eq!(benign, expected);
 }
+
+#[test]
+fn whoever_leaves_after_a_fault_is_at_fault() {
+    for fault in [Unusable::Slashed, Unusable::Revoked] {
+        assert_eq!(blame(Unusable::Unbonding, Some(fault)), fault);
+        // What is remembered of the seal before does not end what is another end.
+        assert_eq!(blame(Unusable::Expired, Some(fault)), Unusable::Expired);
+        assert_eq!(blame(Unusable::Retired, Some(fault)), Unusable::Retired);
+    }
+    for seen in [None, Some(Unusable::Unbonding), Some(Unusable::Expired)] {
+        assert_eq!(blame(Unusable::Unbonding, seen), Unusable::Unbonding);
+    }
+}

@@ -7,7 +7,7 @@ use seal::{
 };
 
 use super::{Core, Phase};
-use crate::contract::is_voided;
+use crate::contract::{Cause, is_voided};
 use crate::directory::chain::{Key, PoolRead, RowRead};
 use crate::directory::change::{Change, End, Why};
 use crate::directory::clock::Now;
@@ -112,7 +112,7 @@ impl Core {
             let thresholds = self.shared.thresholds();
             // A stake below the threshold was reported when it fell below.
             let before = thresholds.tier(record.stake);
-            self.note(hash, &record, Err(Unusable::Expired), latest);
+            self.note(hash, &record, Err(Unusable::Expired), None, latest);
             self.changes.push(Change {
                 hash,
                 record,
@@ -156,7 +156,8 @@ impl Core {
         if let Some(known) = known.as_ref().filter(|known| known.seq >= record.seq) {
             let known = known.clone();
             if read {
-                self.note(hash, &known, known.usable(latest, &thresholds), latest);
+                let after = known.usable(latest, &thresholds);
+                self.note(hash, &known, after, None, latest);
                 self.store(hash, &known, None, latest);
             }
             return known;
@@ -172,7 +173,8 @@ impl Core {
             || watched
             || self.shared.records.get(&hash).is_some()
             || self.shared.absences.get(&hash).is_some();
-        self.note(hash, &record, after, latest);
+        let fault = fault(&record, known.as_deref(), why);
+        self.note(hash, &record, after, fault, latest);
         if cached && (read || self.phase == Phase::Live) {
             self.store(hash, &record, known.as_ref(), latest);
         } else if watched {
@@ -232,7 +234,7 @@ impl Core {
             }
         });
         for (hash, record, before, after) in differing {
-            self.note(hash, &record, after, latest);
+            self.note(hash, &record, after, None, latest);
             self.changes.push(Change {
                 hash,
                 record,
@@ -296,17 +298,25 @@ impl Core {
         }
     }
 
-    /// Remembers an end, or that there is none any more.
+    /// Remembers an end, or that there is none any more. Who unbonds after a fault ended by the
+    /// fault: the record does not tell any more.
     fn note(
         &self,
         hash: CredentialHash,
         record: &SealRecord,
         after: Result<seal::Tier, Unusable>,
+        fault: Option<Unusable>,
         latest: UnixMillis,
     ) {
         match after {
             Ok(_) => self.shared.ends_mut().lift(hash, record.seq),
             Err(how) => {
+                let remembered = || self.shared.ends().get(&hash, latest).map(|end| end.how);
+                let fault = fault.or_else(remembered).filter(|how| is_fault(*how));
+                let how = match (how, fault) {
+                    (Unusable::Unbonding, Some(fault)) => fault,
+                    _ => how,
+                };
                 let at = match how {
                     Unusable::Expired => record.expires_at,
                     _ => latest,
@@ -345,4 +355,23 @@ impl Core {
             }
         }
     }
+}
+
+/// The fault of a record that is unbonding, by what happened to it just now, or since it was last
+/// seen: a slash does not change that it is unbonding, and unbonding hides a slash or revocation.
+fn fault(record: &SealRecord, known: Option<&SealRecord>, why: Why) -> Option<Unusable> {
+    let before = known.map(|known| match known.status {
+        SealStatus::Slashed => Some(Unusable::Slashed),
+        SealStatus::Revoked => Some(Unusable::Revoked),
+        _ => (known.slashed_total < record.slashed_total).then_some(Unusable::Slashed),
+    });
+    match why {
+        Why::Event(Cause::Slash) => Some(Unusable::Slashed),
+        _ => before.flatten(),
+    }
+}
+
+/// What the holder of a `SlashCap` did. A stake that is too low is no memory: it unbonds without fault.
+const fn is_fault(how: Unusable) -> bool {
+    matches!(how, Unusable::Slashed | Unusable::Revoked)
 }

@@ -247,3 +247,50 @@ fn the_instant_of_an_end_stays_what_it_was_however_often_it_is_asked_for() {
     rig.core.lose(Loss::History);
     assert_eq!(end(&rig), first);
 }
+
+fn unbonding(seq: u64, slashed_total: u64) -> SealRecord {
+    SealRecord {
+        slashed_total: Mist(slashed_total),
+        ..record(seq, SealStatus::Unbonding)
+    }
+}
+
+fn how_it_ended(rig: &Rig) -> Option<Unusable> {
+    let end = rig.core.shared.last_known_end(&hash(1), rig.now());
+    end.map(|end| end.how)
+}
+
+#[test]
+fn whoever_unbonds_after_a_fault_ended_by_the_fault() {
+    for (cause, status, how) in [
+        (Cause::Slash, SealStatus::Slashed, Unusable::Slashed),
+        (Cause::Revoke, SealStatus::Revoked, Unusable::Revoked),
+    ] {
+        let mut rig = Rig::live();
+        // In one frame: nobody had a look in between.
+        let fault = changed(1, cause, record(11, status));
+        rig.frame(101, [fault, changed(1, Cause::Unstake, unbonding(12, 0))]);
+        assert_eq!(how_it_ended(&rig), Some(how));
+        rig.core.lose(Loss::History);
+        assert_eq!(how_it_ended(&rig), Some(how), "without the record too");
+    }
+}
+
+#[test]
+fn a_slash_of_a_stake_that_unbonds_is_a_fault() {
+    let mut rig = Rig::live();
+    rig.frame(101, [changed(1, Cause::Unstake, unbonding(11, 0))]);
+    assert_eq!(how_it_ended(&rig), Some(Unusable::Unbonding));
+    rig.frame(102, [changed(1, Cause::Slash, unbonding(12, 5))]);
+    assert_eq!(how_it_ended(&rig), Some(Unusable::Slashed));
+}
+
+#[test]
+fn a_fault_that_was_made_good_is_none() {
+    let mut rig = Rig::live();
+    let restored = changed(1, Cause::Restake, record(12, SealStatus::Active));
+    rig.frame(101, [slashed(1, 11), restored]);
+    assert_eq!(how_it_ended(&rig), None);
+    rig.frame(102, [changed(1, Cause::Unstake, unbonding(13, 0))]);
+    assert_eq!(how_it_ended(&rig), Some(Unusable::Unbonding));
+}
