@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use seal::access::{GuardState, Policy};
-use seal::{CredentialHash, NodeName, NodeStanding};
+use seal::{Address, CredentialHash, NodeName, NodeStanding};
 use tokio::sync::Semaphore;
 
 use crate::metrics::AuthzMetrics;
@@ -89,6 +89,10 @@ impl Settings {
 pub trait NodeStandings: Send + Sync + 'static {
     /// How a node stands, by what is known without I/O. Asked with every review of a node.
     fn standing(&self, name: &str) -> NodeStanding;
+
+    /// Whose seal the node joined with, by what is known without I/O. Certificates for its name were
+    /// signed for that owner and live for a year: a name that another owner holds is not theirs.
+    fn owner(&self, name: &str) -> Option<Address>;
 }
 
 /// Remembers no node: those whose seal has ended are not drained, and a node that was cut off goes
@@ -99,6 +103,10 @@ pub struct NoNodes;
 impl NodeStandings for NoNodes {
     fn standing(&self, _name: &str) -> NodeStanding {
         NodeStanding::Unknown
+    }
+
+    fn owner(&self, _name: &str) -> Option<Address> {
+        None
     }
 }
 

@@ -135,7 +135,10 @@ fn decide_node(facts: &NodeFacts, drain_grace: Duration, request: &Attributes<'_
         Some(Ok(None)) | None => return Verdict::Refuse(Refusal::NodeMismatch),
         Some(Err(cause)) => return undecided(*cause),
     };
-    if record.owner != claim.owner || record.node_id.as_ref() != Some(&facts.name) {
+    // A voided name may be claimed by another owner, whose seal must not carry the certificates that
+    // were signed for the one before.
+    let is_others = facts.joined_by.is_some_and(|owner| owner != claim.owner);
+    if is_others || record.owner != claim.owner || record.node_id.as_ref() != Some(&facts.name) {
         return Verdict::Refuse(Refusal::NodeMismatch);
     }
     match usable(record, &facts.clock) {
@@ -162,12 +165,11 @@ fn creates_node(request: &Attributes<'_>) -> bool {
 /// where nobody was at fault, and never past the end of the drain. In the moment before the
 /// drain has begun it goes by the end itself.
 fn may_drain(facts: &NodeFacts, how: Unusable, grace: Duration) -> bool {
-    let without_fault = match how {
-        Unusable::Expired | Unusable::Unbonding | Unusable::Retired => true,
-        Unusable::Slashed | Unusable::Revoked | Unusable::StakeTooLow => false,
-    };
+    // Whoever unbonds after a slash or a revocation is at fault, which the record does not tell.
+    let fault = |seen: Unusable| how == Unusable::Unbonding && !seen.is_without_fault();
     let now = facts.clock.now.0;
-    without_fault
+    how.is_without_fault()
+        && !facts.end.is_some_and(|end| fault(end.how))
         && match facts.standing {
             NodeStanding::Draining { until } => now < until.0,
             NodeStanding::Active => facts

@@ -72,6 +72,8 @@ pub(crate) struct NodeFacts {
     pub(crate) end: Option<End>,
     /// How the node stands in the cluster.
     pub(crate) standing: NodeStanding,
+    /// Whose seal it joined with, where the cluster remembers one.
+    pub(crate) joined_by: Option<Address>,
     pub(crate) clock: Clock,
 }
 
@@ -163,6 +165,7 @@ async fn node<D: SealDirectory, N>(
     };
     NodeFacts {
         standing: app.standings.standing(name.as_str()),
+        joined_by: app.standings.owner(name.as_str()),
         name,
         claim,
         record,

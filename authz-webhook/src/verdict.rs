@@ -264,7 +264,9 @@ impl fmt::Display for Refusal {
             }
             Self::NodeName => "no seal can hold this node's name",
             Self::NodeUnclaimed => "no seal holds this node's name",
-            Self::NodeMismatch => "the seal that holds the name does not name this node",
+            Self::NodeMismatch => {
+                "the seal that holds the name is not the one this node joined with"
+            }
             Self::NodeEnded => {
                 "the node was cut off, or its seal had ended, when the chain was last read"
             }

@@ -269,3 +269,59 @@ fn a_machine_is_refused_for_its_own_reason() {
         Verdict::Refuse(Refusal::Unusable(Unusable::StakeTooLow))
     );
 }
+
+/// Anything that may be known of a join credential, good and bad alike.
+fn anything_of_a_node() -> impl Strategy<Value = NodeFacts> {
+    let status = proptest::sample::select(SealStatus::ALL.to_vec());
+    let status = prop_oneof![3 => Just(SealStatus::Active), 1 => status];
+    let name = prop_oneof![4 => Just(Some("worker-1")), 1 => Just(None)];
+    let stake = prop_oneof![4 => Just(500_000_000_u64), 1 => 0_u64..500_000_000];
+    let seal = (status, name, stake, 0_u64..1_500).prop_map(|(status, name, stake, expires_at)| {
+        SealRecord {
+            node_id: name.map(|name| name.parse().unwrap()),
+            expires_at: UnixMillis(expires_at),
+            ..record(stake, status)
+        }
+    });
+    let byte = |good: u8| prop_oneof![3 => Just(good), 1 => any::<u8>()];
+    let claim = proptest::option::weighted(
+        0.8,
+        (byte(2), byte(3)).prop_map(|(owner, hash)| NodeClaim {
+            owner: Address::from_bytes([owner; 32]),
+            hash: CredentialHash::from_bytes([hash; 32]),
+        }),
+    );
+    let guarded = proptest::bool::weighted(0.8);
+    (proptest::option::weighted(0.9, seal), claim, guarded).prop_map(|(seal, claim, guarded)| {
+        NodeFacts {
+            seal: Facts {
+                guarded,
+                ..facts(seal)
+            },
+            claim,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn a_machine_joins_as_what_its_seal_names_and_holds_and_only_so(it in anything_of_a_node()) {
+        let verdict = decide_node(it.clone());
+        let record = it.seal.record.as_deref();
+        let usable = record.filter(|one| one.usable(it.seal.now, &it.seal.thresholds).is_ok());
+        let named = usable.and_then(|one| Some((one, one.node_id.clone()?)));
+        let holds = named.filter(|(one, _)| {
+            it.claim.is_some_and(|claim| (claim.owner, claim.hash) == (one.owner, it.seal.hash))
+        });
+        match (verdict, holds.filter(|_| it.seal.guarded)) {
+            (Verdict::Join(joiner), Some((record, name))) => {
+                prop_assert_eq!((&joiner.name, joiner.hash), (&name, it.seal.hash));
+                prop_assert_eq!(&*joiner.record, record);
+            }
+            (Verdict::Refuse(_), None) => {}
+            (verdict, _) => prop_assert!(false, "{verdict:?}"),
+        }
+    }
+}

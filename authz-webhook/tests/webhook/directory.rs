@@ -101,6 +101,10 @@ impl NodeStandings for Standings {
         let known = self.0.lock().unwrap();
         known.get(name).copied().unwrap_or(NodeStanding::Unknown)
     }
+
+    fn owner(&self, _name: &str) -> Option<Address> {
+        None
+    }
 }
 
 /// A person with one seal.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use authn_webhook::{NodeJoin, NodeJoinError};
 use authz_webhook::NodeStandings;
 use node_admission::{JoinError, Nodes};
-use seal::{CredentialHash, NodeName, NodeStanding, SealRecord};
+use seal::{Address, CredentialHash, NodeName, NodeStanding, SealRecord};
 use sui_ledger::directory::Directory;
 
 use super::kube_client::KubeClient;
@@ -50,5 +50,9 @@ impl NodeJoin for Joins {
 impl NodeStandings for Joins {
     fn standing(&self, name: &str) -> NodeStanding {
         self.nodes.standing(name)
+    }
+
+    fn owner(&self, name: &str) -> Option<Address> {
+        self.nodes.sealed_node(name)?.spec.owner.parse().ok()
     }
 }

@@ -15,6 +15,7 @@ fn good() -> NodeFacts {
         record: Some(present(record(500_000_000))),
         end: None,
         standing: NodeStanding::Active,
+        joined_by: Some(OWNER),
         clock: clock(),
     }
 }
@@ -116,6 +117,37 @@ fn a_node_without_a_seal_of_its_own_is_refused() {
             ..good()
         };
         assert_eq!(judged(facts), Verdict::Refuse(Refusal::NodeMismatch));
+    }
+}
+
+#[test]
+fn whoever_unbonds_after_a_fault_is_not_drained() {
+    for how in [Unusable::Slashed, Unusable::Revoked] {
+        for standing in standings() {
+            let facts = NodeFacts {
+                record: Some(present(ended(Unusable::Unbonding))),
+                end: Some(end(how, Duration::ZERO)),
+                standing,
+                ..good()
+            };
+            let refused = Verdict::Refuse(Refusal::Node(Unusable::Unbonding));
+            assert_eq!(judged(facts), refused, "{how:?} {standing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_passed_to_another_owner_does_not_carry_the_old_certificates() {
+    for standing in standings() {
+        let facts = |joined_by| NodeFacts {
+            standing,
+            joined_by,
+            ..good()
+        };
+        let others = judged(facts(Some(Address::from_bytes([9; 32]))));
+        assert_eq!(others, Verdict::Refuse(Refusal::NodeMismatch));
+        // Nothing is remembered: it is about to join.
+        assert_eq!(judged(facts(None)), Verdict::Pass(Pass::Node));
     }
 }
 
@@ -263,4 +295,93 @@ fn a_kubelet_creates_no_node_and_changes_its_own() {
     assert_eq!(request("create", ""), refused);
     assert_eq!(request("patch", "status"), Verdict::Pass(Pass::Node));
     assert_eq!(request("get", ""), Verdict::Pass(Pass::Node));
+}
+
+/// Everything that can be known of a node, good and bad alike.
+fn anything() -> impl Strategy<Value = NodeFacts> {
+    let owner = || prop_oneof![Just(OWNER), Just(Address::from_bytes([9; 32]))];
+    let claim = prop_oneof![
+        8 => owner().prop_map(|owner| Ok(Some(NodeClaim { owner, hash: HASH }))),
+        1 => Just(Ok(None)),
+        2 => Just(Err(STALE)),
+    ];
+    let name = prop_oneof![
+        4 => Just(Some(node_name())),
+        1 => Just(None),
+        1 => Just(Some("worker-2".parse().unwrap())),
+    ];
+    let how = || proptest::sample::select(Unusable::ALL.to_vec());
+    let usable = prop_oneof![Just(record(SUPER)), how().prop_map(ended)];
+    let seal = (usable, owner(), name).prop_map(|(record, owner, node_id)| SealRecord {
+        owner,
+        node_id,
+        ..record
+    });
+    let seal = prop_oneof![
+        8 => seal.prop_map(|record| Some(present(record))),
+        1 => Just(Some(Ok(None))),
+        1 => Just(None),
+        2 => Just(Some(Err(STALE))),
+    ];
+    let ago = (0_u64..200).prop_map(Duration::from_millis);
+    let end = proptest::option::of((how(), ago).prop_map(|(how, ago)| end(how, ago)));
+    let standing = proptest::sample::select(standings().to_vec());
+    let joined_by = proptest::option::of(owner());
+    (claim, seal, end, standing, joined_by).prop_map(|(claim, record, end, standing, joined_by)| {
+        NodeFacts {
+            claim,
+            record,
+            end,
+            standing,
+            joined_by,
+            ..good()
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn no_node_passes_without_a_seal_of_its_own_or_a_grace(facts in anything()) {
+        let read = (facts.claim, facts.record.clone());
+        let (end, standing, joined_by) = (facts.end, facts.standing, facts.joined_by);
+        let clock = facts.clock;
+        let fault = end.is_some_and(|end| AT_FAULT.contains(&end.how));
+        let may_drain = match standing {
+            NodeStanding::Draining { until } => clock.now < until,
+            NodeStanding::Active => true,
+            NodeStanding::Unknown | NodeStanding::Cut => false,
+        };
+        let verdict = judged(facts);
+        match (read, verdict) {
+            ((Ok(Some(claim)), Some(Ok(Some(record)))), verdict) => {
+                let own = record.owner == claim.owner
+                    && record.node_id == Some(node_name())
+                    && joined_by.is_none_or(|owner| owner == claim.owner);
+                let judged = record.usable(clock.now, &clock.thresholds);
+                match verdict {
+                    Verdict::Pass(Pass::Node) => prop_assert!(own && judged.is_ok()),
+                    Verdict::Pass(Pass::NodeDraining) => {
+                        let how = judged.unwrap_err();
+                        prop_assert!(own && WITHOUT_FAULT.contains(&how) && may_drain);
+                        prop_assert!(!fault || how != Unusable::Unbonding);
+                    }
+                    other => prop_assert!(matches!(other, Verdict::Refuse(_)), "{other:?}"),
+                }
+            }
+            // What can't be read neither ends a node nor revives one that has ended.
+            ((Err(_), _) | (Ok(Some(_)), Some(Err(_))), verdict) => match verdict {
+                Verdict::UndecidedPass(_) => {
+                    prop_assert!(standing != NodeStanding::Cut && !fault);
+                }
+                other => {
+                    prop_assert_eq!(other, Verdict::Refuse(Refusal::NodeEnded));
+                    let runs = matches!(standing, NodeStanding::Unknown | NodeStanding::Active);
+                    prop_assert!(end.is_some() || !runs);
+                }
+            },
+            (_, verdict) => prop_assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}"),
+        }
+    }
 }
