@@ -28,6 +28,7 @@ mod watch;
 pub use claims::addresses;
 pub use configuration::{NAME, WebhookTarget, webhook_configuration};
 pub use decide::{Admit, Refusal};
+pub(crate) use ip::unusable;
 pub use keeper::keep;
 pub use metrics::AdmitMetrics;
 pub use review::AdmissionReview;

@@ -35,9 +35,11 @@ mod settings;
 mod staking;
 mod workers;
 
+pub use heartbeat::read_heartbeat;
 pub use kube_workers::KubeWorkers;
 pub use metrics::ApiMetrics;
 pub use openapi::openapi;
+pub use register::read_registration;
 pub use service::{Api, router};
 pub use settings::{ApiSettings, ApiSettingsError, WorkerIsolation};
 pub use workers::{WorkerError, WorkerRegistry};

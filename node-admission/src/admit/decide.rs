@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
 use seal::identity::NODE_USER_PREFIX;
 
 use super::book::Book;
-use super::claims::MOST;
+use super::claims::{Claims, MOST};
 use super::ip::{self, Unusable};
-use super::review::{Change, Request};
+use super::review::{AdmissionReview, Change, Request};
 use super::{AdmitMetrics, AdmitSettings};
 
 /// As this user every machine's flannel writes, on any Node.
@@ -168,6 +170,23 @@ impl Admit {
     pub(super) fn with_book<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
         // Each change of the book is whole before anything in it can panic.
         work(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Judges one review. Of what machines claim it allows what no other Node has, and remembers
+    /// that.
+    pub fn review(&self, now: Instant, review: &AdmissionReview) -> Result<(), Refusal> {
+        self.judge(now, &review.request)
+    }
+
+    /// Takes these for all Nodes that there are, for who knows them otherwise than by [`Self::run`].
+    pub fn learn<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
+        self.with_book(|book| {
+            book.begin();
+            for node in nodes {
+                book.list(&node.name_any(), &Claims::of(node));
+            }
+            book.listed();
+        });
     }
 
     pub(super) fn judge(&self, now: Instant, request: &Request) -> Result<(), Refusal> {

@@ -49,7 +49,7 @@ fn v4(text: &str) -> Option<Ipv4Addr> {
 
 /// Why no machine can have an address, whatever the cluster looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     Unspecified,
     Loopback,
     LinkLocal,
@@ -71,7 +71,7 @@ impl Unusable {
 }
 
 /// Whether an address is one that a machine can be reached at.
-pub(super) fn unusable(address: IpAddr) -> Option<Unusable> {
+pub(crate) fn unusable(address: IpAddr) -> Option<Unusable> {
     match address {
         IpAddr::V4(v4) => unusable_v4(v4),
         IpAddr::V6(v6) => unusable_v6(v6),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sui_ledger::directory::SealDirectory;
 use utoipa::ToSchema;
 
-use super::body::{Body, Object};
+use super::body::{Body, Object, parse};
 use super::caller::{Caller, own_node};
 use super::nodes::State as NodeStateView;
 use super::problem::{Problem, ProblemBody};
@@ -132,6 +132,13 @@ where
     }))
 }
 
+/// What the API would keep of this body, whoever sent it; none where it is refused.
+#[must_use]
+pub fn read_heartbeat(body: &[u8], now_ms: u64) -> Option<Heartbeat> {
+    let request = parse(body).ok()?;
+    checked(&request, now_ms).ok()
+}
+
 /// What is kept of a heartbeat.
 fn checked(request: &NodeHeartbeat, now_ms: u64) -> Result<Heartbeat, Problem> {
     let sent_ms = unix_ms(&request.timestamp).ok_or_else(|| {
@@ -199,7 +206,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::body::parse;
     use crate::api::problem::ProblemKind;
 
     const NOW: u64 = 1_790_000_000_000;

@@ -8,13 +8,14 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use k3s_configs::access::join_token;
 use serde::{Deserialize, Serialize};
 use sui_ledger::directory::SealDirectory;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::body::{Body, Object};
+use super::body::{Body, Object, parse};
 use super::caller::{Caller, own_node};
 use super::kubeconfig::kubeconfig;
 use super::machine;
@@ -112,7 +113,7 @@ where
     }
     let name = own_node(&*api.directory, &api.waiting, &caller, &request.node_id).await?;
     let settings = api.settings();
-    let registration = registration(&settings, &request, api.directory.now().0)?;
+    let registration = registration(&settings.cluster_ranges, &request, api.directory.now().0)?;
     let answer = registered(&settings, &caller)?;
     api.workers
         .register(&name, caller.hash, &caller.record, registration)
@@ -120,13 +121,24 @@ where
     Ok(Json(answer))
 }
 
+/// What the API would keep of this body, whoever sent it; none where it is refused.
+#[must_use]
+pub fn read_registration(
+    body: &[u8],
+    cluster_ranges: &[IpNet],
+    now_ms: u64,
+) -> Option<Registration> {
+    let request = parse(body).ok()?;
+    registration(cluster_ranges, &request, now_ms).ok()
+}
+
 /// What is kept of a request.
 fn registration(
-    settings: &ApiSettings,
+    cluster_ranges: &[IpNet],
     request: &RegisterWorker,
     at_ms: u64,
 ) -> Result<Registration, Problem> {
-    let address = machine::address(&request.ip_address, &settings.cluster_ranges)
+    let address = machine::address(&request.ip_address, cluster_ranges)
         .map_err(|error| Problem::field("/ip_address", error.to_string()))?;
     let capacity = &request.capacity.0;
     for (pointer, text) in [
