@@ -7,6 +7,7 @@ mod namespaces;
 mod node_lives;
 mod node_marks;
 mod node_passwords;
+mod node_pods;
 mod node_selves;
 mod nodes;
 mod our_objects;
@@ -36,6 +37,7 @@ pub fn all(settings: &GuardSettings) -> Vec<Guard> {
         node_lives::guard(settings),
         node_marks::guard(),
         node_selves::guard(settings),
+        node_pods::guard(settings),
         node_passwords::guard(),
         sealed_nodes::guard(),
         crds::guard(),

@@ -53,6 +53,7 @@ pub(crate) async fn run(bench: &Bench) {
         machines::lives(),
         machines::marks(),
         machines::selves(),
+        machines::pods(),
         machines::sealed(),
         kinds::crds(),
         kinds::addons(),

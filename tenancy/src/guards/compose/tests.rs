@@ -123,7 +123,8 @@ fn another_text_has_another_fingerprint() {
         [
             "k3s-daas-namespaces",
             "k3s-daas-node-lives",
-            "k3s-daas-node-selves"
+            "k3s-daas-node-selves",
+            "k3s-daas-node-pods"
         ]
     );
 }

@@ -87,6 +87,24 @@ pub(crate) fn lives() -> Vec<Row> {
     ]
 }
 
+pub(crate) fn pods() -> Vec<Row> {
+    const GUARD: Option<&str> = Some("k3s-daas-node-pods");
+    let pod = || {
+        create(
+            "/api/v1/namespaces/default/pods",
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "static"},
+                "spec": {"nodeName": "n1", "containers": [{"name": "a", "image": "registry.invalid/a"}]},
+            }),
+        )
+    };
+    vec![
+        Row(OPERATOR, "makes a pod", pod(), None),
+        Row(SHARED, "makes a pod", pod(), GUARD),
+        Row(NAMED_LIKE_IT, "makes a pod", pod(), None),
+    ]
+}
+
 pub(crate) fn marks() -> Vec<Row> {
     const GUARD: Option<&str> = Some("k3s-daas-node-marks");
     const TRUST: &str = "node-restriction.kubernetes.io/k3s-daas-trust";
