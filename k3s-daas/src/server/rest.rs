@@ -1,8 +1,9 @@
 //! Node operators' REST API, open once it is known what it has to tell of the cluster.
 //!
-//! Shape:  the listener is up from the start. Until the cluster's CA is known it answers 503: an
-//!         agent's token without the CA's hash would trust whoever answers first. The CA is the
-//!         configured one, or else that of the operator's kubeconfig, which may come later.
+//! Shape:  the listener is up from the start. Until the cluster's CA is known it answers 503, but
+//!         for /healthz: an agent's token without the CA's hash would trust whoever answers first.
+//!         The CA is the configured one, or else that of the operator's kubeconfig, which may come
+//!         later.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -178,7 +179,7 @@ impl Door {
             async move {
                 let answer: Response = match router {
                     Some(router) => router.oneshot(request).await?,
-                    None => closed(),
+                    None => closed(request.uri().path()),
                 };
                 Ok::<_, Infallible>(answer)
             }
@@ -194,12 +195,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn closed() -> Response {
+/// What is answered before that. The listener itself is healthy.
+fn closed(path: &str) -> Response {
+    if path == "/healthz" {
+        return "ok".into_response();
+    }
     let problem = serde_json::json!({
-        "type": "about:blank",
-        "title": "Service Unavailable",
+        "type": "urn:k3s-daas:problem:cluster-unavailable",
+        "title": "The cluster can't be asked now",
         "status": 503,
         "detail": "the cluster is not known yet",
+        "retry_after_seconds": 2,
     });
     let headers = [
         (header::CONTENT_TYPE, "application/problem+json"),
@@ -319,6 +325,17 @@ mod tests {
         std::fs::write(&ca, "configured").unwrap();
         let found = known(&config(Some(ca)), &kubeconfig).unwrap();
         assert_eq!(found.ca_pem.as_deref(), Some(&b"configured"[..]));
+    }
+
+    #[test]
+    fn before_the_cluster_is_known_nothing_but_health_is_answered() {
+        for (path, status) in [
+            ("/healthz", 200),
+            ("/api/v1/register-worker", 503),
+            ("/", 503),
+        ] {
+            assert_eq!(closed(path).status(), status, "{path}");
+        }
     }
 
     #[test]
