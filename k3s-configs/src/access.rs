@@ -163,15 +163,18 @@ mod tests {
     fn only_a_host_that_no_node_can_be_goes_without_a_name() {
         for (url, name) in [
             ("https://k3s.example.org:6443", None),
+            ("https://user@k3s.example.org/path", None),
             ("https://example.org", None),
             ("https://10.0.0.1:6443", Some(API_SERVER_NAME)),
             ("https://127.1:6443", Some(API_SERVER_NAME)),
             ("https://[fd00::1]:6443", Some(API_SERVER_NAME)),
+            ("https://[::ffff:10.0.0.1]:6443", Some(API_SERVER_NAME)),
             ("https://localhost:6443", Some(API_SERVER_NAME)),
             ("https://master:6443", Some(API_SERVER_NAME)),
             ("https://master.:6443", Some(API_SERVER_NAME)),
             ("https://master/a.b", Some(API_SERVER_NAME)),
             ("https://a.b@master", Some(API_SERVER_NAME)),
+            ("", Some(API_SERVER_NAME)),
         ] {
             assert_eq!(default_server_name(url), name, "{url}");
         }

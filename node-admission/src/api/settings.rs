@@ -1,11 +1,10 @@
 //! What the operator chooses about the REST API, and what it tells of the cluster.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use ipnet::IpNet;
-use k3s_configs::access::{API_SERVER_NAME, CaError, CaHash, ClusterAccess};
+use k3s_configs::access::{CaError, CaHash, ClusterAccess, default_server_name};
 use seal::ElevatedOwners;
 use seal::access::Tenancy;
 use tenancy::namespaces::{NamespaceSettings, Quotas};
@@ -111,56 +110,9 @@ impl ApiSettings {
     }
 }
 
-/// The name to ask of a server at `url` when nobody chose one: none where its host is a DNS name
-/// with a dot inside, which no node's certificate can bear.
-fn default_server_name(url: &str) -> Option<&'static str> {
-    let host = host(url);
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let unmistakable = host.contains('.')
-        && !host.starts_with('[')
-        && host.parse::<IpAddr>().is_err()
-        // A last label of digits makes an address of it for some clients; an empty one a name
-        // without a dot.
-        && last.bytes().any(|byte| byte.is_ascii_alphabetic());
-    (!unmistakable).then_some(API_SERVER_NAME)
-}
-
-/// The host of an address, without scheme, user, port and path.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority.rsplit('@').next().unwrap_or(authority);
-    if host.starts_with('[') {
-        return host;
-    }
-    host.split(':').next().unwrap_or(host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_host_that_no_node_can_be_goes_without_a_name() {
-        for (url, name) in [
-            ("https://k3s.example.org:6443", None),
-            ("https://user@k3s.example.org/path", None),
-            ("https://example.org", None),
-            ("https://10.0.0.1:6443", Some(API_SERVER_NAME)),
-            ("https://127.1:6443", Some(API_SERVER_NAME)),
-            ("https://[fd00::1]:6443", Some(API_SERVER_NAME)),
-            ("https://[::ffff:10.0.0.1]:6443", Some(API_SERVER_NAME)),
-            ("https://localhost:6443", Some(API_SERVER_NAME)),
-            ("https://master:6443", Some(API_SERVER_NAME)),
-            ("https://master.:6443", Some(API_SERVER_NAME)),
-            ("https://master/a.b", Some(API_SERVER_NAME)),
-            ("https://a.b@master", Some(API_SERVER_NAME)),
-            ("", Some(API_SERVER_NAME)),
-        ] {
-            assert_eq!(default_server_name(url), name, "{url}");
-        }
-        assert!(API_SERVER_NAME.parse::<seal::NodeName>().is_err());
-    }
 
     #[test]
     fn without_a_ca_or_without_tls_there_is_no_api() {
