@@ -203,7 +203,8 @@ mod tests {
     use std::sync::Arc;
 
     use k8s_openapi::api::authentication::v1::TokenReview;
-    use seal::{Address, CredentialHash, Mist, ObjectId, SealRecord, SealStatus, Tier, UnixMillis};
+    use seal::testing::active_record;
+    use seal::{Address, CredentialHash, SealRecord, Tier, UnixMillis};
 
     use super::*;
 
@@ -219,20 +220,10 @@ mod tests {
         Holder {
             hash: CredentialHash::from_bytes([0xab; 32]),
             record: Arc::new(SealRecord {
-                seq: 1,
-                seal_id: ObjectId::from_bytes([1; 32]),
                 owner,
-                stake: Mist(2_000_000_000),
-                restore_at: Mist(0),
-                node_id: None,
                 namespace_wish: Some("kube-system".to_owned()),
-                issued_at: UnixMillis(0),
                 expires_at: UnixMillis(1_790_000_000_123),
-                unbonding_ends_at: UnixMillis(0),
-                status: SealStatus::Active,
-                slashed_total: Mist(0),
-                last_slashed_at: UnixMillis(0),
-                generation: 0,
+                ..active_record()
             }),
             tier,
             held: false,

@@ -12,6 +12,8 @@ pub mod identity;
 mod node_name;
 mod node_standing;
 mod record;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tier;
 mod units;
 

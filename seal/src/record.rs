@@ -190,25 +190,7 @@ pub struct NodeClaim {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn active() -> SealRecord {
-        SealRecord {
-            seq: 1,
-            seal_id: ObjectId::from_bytes([1; 32]),
-            owner: Address::from_bytes([2; 32]),
-            stake: Mist(2_000_000_000),
-            restore_at: Mist(0),
-            node_id: None,
-            namespace_wish: None,
-            issued_at: UnixMillis(0),
-            expires_at: UnixMillis(1_000),
-            unbonding_ends_at: UnixMillis(0),
-            status: SealStatus::Active,
-            slashed_total: Mist(0),
-            last_slashed_at: UnixMillis(0),
-            generation: 0,
-        }
-    }
+    use crate::testing::active_record as active;
 
     #[test]
     fn an_active_record_gives_the_tier_of_its_stake() {

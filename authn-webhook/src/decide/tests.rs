@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use seal::{Address, ElevatedOwners, Mist, ObjectId, SealStatus};
+use seal::testing::active_record;
+use seal::{Address, ElevatedOwners, Mist, SealStatus};
 
 use super::*;
 use crate::policy::Audiences;
@@ -15,20 +16,10 @@ fn policy(elevated: ElevatedOwners) -> Policy {
 
 fn record(stake: u64, status: SealStatus) -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
         stake: Mist(stake),
-        restore_at: Mist(0),
-        node_id: None,
         namespace_wish: Some("kube-system".to_owned()),
-        issued_at: UnixMillis(0),
-        expires_at: UnixMillis(1_000),
-        unbonding_ends_at: UnixMillis(0),
         status,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

@@ -21,9 +21,10 @@ use axum::Router;
 use axum::body::Body;
 use prometheus_client::registry::Registry;
 use seal::access::GuardState;
+use seal::testing::active_record;
 use seal::{
-    Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
-    SealStatus, Thresholds, Tier, UnixMillis,
+    Address, CredentialHash, ElevatedOwners, NodeClaim, NodeName, SealRecord, Thresholds, Tier,
+    UnixMillis,
 };
 use sui_ledger::directory::{End, SealDirectory, Unavailable};
 use tower::ServiceExt;
@@ -46,20 +47,8 @@ impl Ask for str {
 
 pub fn record() -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(NOW + 1),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

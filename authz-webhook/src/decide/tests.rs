@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use seal::access::{Bound, Decision, DenyReason, Grant, ResourceAttributes};
+use seal::testing::active_record;
 use seal::{
     Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealStatus,
     Thresholds, UnixMillis, Unusable,
@@ -21,20 +22,11 @@ const STALE: Cause = Cause::Directory(Unavailable::Stale { for_ms: 20_000 });
 
 fn record(stake: u64) -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
         owner: OWNER,
         stake: Mist(stake),
-        restore_at: Mist(0),
         node_id: Some(node_name()),
         namespace_wish: Some("kube-system".to_owned()),
-        issued_at: UnixMillis(0),
-        expires_at: UnixMillis(1_000),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

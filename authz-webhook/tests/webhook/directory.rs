@@ -11,9 +11,10 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use seal::access::{Bound, GuardState, NamespaceView, Ownership, Policy};
+use seal::testing::active_record;
 use seal::{
-    Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, NodeStanding, ObjectId,
-    SealRecord, SealStatus, Thresholds, Tier, UnixMillis, Unusable, identity,
+    Address, CredentialHash, ElevatedOwners, NodeClaim, NodeName, NodeStanding, ObjectId,
+    SealRecord, Thresholds, Tier, UnixMillis, Unusable, identity,
 };
 use serde_json::{Value, json};
 use sui_ledger::directory::{End, SealDirectory, Unavailable};
@@ -131,7 +132,6 @@ impl Holder {
     pub(crate) fn record(self, tier: Tier) -> SealRecord {
         let thresholds = Thresholds::default();
         SealRecord {
-            seq: 1,
             seal_id: self.seal_id(),
             owner: self.owner(),
             stake: match tier {
@@ -140,16 +140,9 @@ impl Holder {
                 Tier::Admin => thresholds.admin,
                 Tier::Super => thresholds.super_,
             },
-            restore_at: Mist(0),
-            node_id: None,
-            namespace_wish: None,
             issued_at: UnixMillis(1),
             expires_at: UnixMillis(NOW.0 + 1),
-            unbonding_ends_at: UnixMillis(0),
-            status: SealStatus::Active,
-            slashed_total: Mist(0),
-            last_slashed_at: UnixMillis(0),
-            generation: 0,
+            ..active_record()
         }
     }
 

@@ -1,7 +1,8 @@
 //! What an API server is asked, and how often, by one that is scripted.
 
 use futures::future::join_all;
-use seal::{Address, Mist, NodeClaim, ObjectId, SealStatus, Thresholds, UnixMillis, identity};
+use seal::testing::active_record;
+use seal::{Address, NodeClaim, Thresholds, UnixMillis, identity};
 use serde_json::{Value, json};
 use sui_ledger::directory::{Change, End, SealDirectory, Unavailable};
 use tokio::sync::broadcast;
@@ -66,19 +67,7 @@ fn hash() -> CredentialHash {
 fn record() -> SealRecord {
     SealRecord {
         seq: 7,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
-        expires_at: UnixMillis(1_000),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

@@ -14,6 +14,7 @@ use node_admission::sealed_node::{
 };
 use prometheus_client::registry::Registry;
 use seal::access::GuardState;
+use seal::testing::active_record;
 use seal::{
     Address, CredentialHash, ElevatedOwners, Mist, NodeClaim, NodeName, ObjectId, SealRecord,
     SealStatus, SealToken, Thresholds, UnixMillis,
@@ -50,20 +51,11 @@ pub(crate) fn hash(token: &str) -> CredentialHash {
 /// A worker's seal of the tier viewer.
 pub(crate) fn record() -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
         stake: Mist(500_000_000),
-        restore_at: Mist(0),
         node_id: Some(NODE.parse().unwrap()),
-        namespace_wish: None,
         issued_at: UnixMillis(NOW - 1_000),
         expires_at: UnixMillis(NOW + 1),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

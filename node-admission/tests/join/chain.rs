@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use node_admission::NodeDirectory;
+use seal::testing::active_record;
 use seal::{
-    Address, CredentialHash, Mist, NodeClaim, NodeName, ObjectId, SealRecord, SealStatus,
-    Thresholds, UnixMillis,
+    Address, CredentialHash, NodeClaim, NodeName, ObjectId, SealRecord, Thresholds, UnixMillis,
 };
 use sui_ledger::directory::{Change, End, SealDirectory, Unavailable};
 use tokio::sync::broadcast;
@@ -28,17 +28,9 @@ pub(crate) fn record(owner: u8, name: &NodeName) -> SealRecord {
         seq: 7,
         seal_id: ObjectId::from_bytes([owner; 32]),
         owner: Address::from_bytes([owner; 32]),
-        stake: Mist(2 * Mist::PER_SUI),
-        restore_at: Mist(0),
         node_id: Some(name.clone()),
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(1_924_992_000_000),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

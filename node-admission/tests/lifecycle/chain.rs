@@ -7,9 +7,10 @@ use std::sync::{Arc, MutexGuard};
 use std::time::SystemTime;
 
 use node_admission::NodeDirectory;
+use seal::testing::active_record;
 use seal::{
-    Address, CredentialHash, Mist, NodeClaim, NodeName, ObjectId, SealRecord, SealStatus,
-    Thresholds, Tier, UnixMillis,
+    Address, CredentialHash, NodeClaim, NodeName, ObjectId, SealRecord, SealStatus, Thresholds,
+    Tier, UnixMillis,
 };
 use sui_ledger::directory::{Change, End, SealDirectory, Unavailable, Why};
 use tokio::sync::broadcast;
@@ -68,17 +69,9 @@ impl Chain {
             seq,
             seal_id: ObjectId::from_bytes(bytes),
             owner: owner(number),
-            stake: Mist(2 * Mist::PER_SUI),
-            restore_at: Mist(0),
             node_id: Some(node.parse().unwrap()),
-            namespace_wish: None,
-            issued_at: UnixMillis(0),
             expires_at: UnixMillis(self.now().0 + for_ms),
-            unbonding_ends_at: UnixMillis(0),
-            status: SealStatus::Active,
-            slashed_total: Mist(0),
-            last_slashed_at: UnixMillis(0),
-            generation: 0,
+            ..active_record()
         };
         let claim = NodeClaim {
             owner: owner(number),

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use seal::testing::active_record;
 use seal::{
     Address, CredentialHash, Mist, NodeClaim, NodeName, ObjectId, SealRecord, SealStatus,
     Thresholds, Tier, UnixMillis,
@@ -82,16 +83,9 @@ impl Chain {
             seal_id: ObjectId::from_bytes(*owner.as_bytes()),
             owner,
             stake: Mist(sui * Mist::PER_SUI),
-            restore_at: Mist(0),
-            node_id: None,
-            namespace_wish: None,
-            issued_at: UnixMillis(0),
             expires_at: UnixMillis(self.now().0 + for_ms),
-            unbonding_ends_at: UnixMillis(0),
             status,
-            slashed_total: Mist(0),
-            last_slashed_at: UnixMillis(0),
-            generation: 0,
+            ..active_record()
         }
     }
 }

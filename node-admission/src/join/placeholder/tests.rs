@@ -1,23 +1,13 @@
-use seal::{Mist, ObjectId, SealStatus, Tier, UnixMillis};
+use seal::Tier;
+use seal::testing::active_record;
 
 use super::*;
 
 fn record() -> SealRecord {
     SealRecord {
         seq: 7,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
         node_id: Some(name()),
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
-        expires_at: UnixMillis(1_000),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

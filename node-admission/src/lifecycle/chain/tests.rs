@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use seal::{Mist, NodeClaim, ObjectId, SealStatus, Thresholds, UnixMillis};
+use seal::testing::active_record;
+use seal::{NodeClaim, SealStatus, Thresholds, UnixMillis};
 use sui_ledger::directory::{Change, End, SealDirectory, Unavailable};
 use tokio::sync::broadcast;
 
@@ -75,20 +76,11 @@ fn claim(number: u8, hash: u8) -> NodeClaim {
 
 fn record(status: SealStatus) -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
         owner: owner(1),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
         node_id: Some("a".parse().unwrap()),
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(2_000),
-        unbonding_ends_at: UnixMillis(0),
         status,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 

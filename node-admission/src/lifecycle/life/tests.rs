@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use seal::{Address, CredentialHash, Mist, ObjectId, SealStatus};
+use seal::CredentialHash;
+use seal::testing::active_record;
 
 use super::super::chain::Held;
 use super::*;
@@ -21,20 +22,8 @@ const SEEN: [Seen; 4] = [Seen::Absent, Seen::Ours, Seen::Going, Seen::Foreign];
 
 fn held(expires_at: u64) -> Held {
     let record = SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(expires_at),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     };
     Held {
         hash: CredentialHash::from_bytes([3; 32]),

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use seal::{Address, CredentialHash, Mist, ObjectId, SealRecord, SealStatus, Unusable};
+use seal::testing::active_record;
+use seal::{Address, CredentialHash, ObjectId, SealRecord, Unusable};
 
 use super::super::chain::Ended;
 use super::*;
@@ -10,19 +11,8 @@ use crate::sealed_node::{Heartbeat, SealedNodeSpec};
 fn held(expires_at: u64) -> Held {
     let record = SealRecord {
         seq: 9,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(expires_at),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     };
     Held {
         hash: CredentialHash::from_bytes([3; 32]),

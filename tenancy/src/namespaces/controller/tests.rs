@@ -1,25 +1,11 @@
-use seal::{Address, CredentialHash, Mist, ObjectId, SealRecord, SealStatus, UnixMillis, Unusable};
+use seal::testing::active_record;
+use seal::{CredentialHash, Unusable};
 use sui_ledger::directory::Why;
 
 use super::*;
 
 fn change(before: Option<Tier>, after: Result<Tier, Unusable>) -> Change {
-    let record = SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
-        owner: Address::from_bytes([2; 32]),
-        stake: Mist(2_000_000_000),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
-        expires_at: UnixMillis(1_000),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
-    };
+    let record = active_record();
     Change {
         hash: CredentialHash::from_bytes([3; 32]),
         record: Arc::new(record),

@@ -1,9 +1,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seal::{
-    CredentialHash, Mist, NodeClaim, NodeName, ObjectId, SealRecord, SealStatus, Thresholds,
-};
+use seal::testing::active_record;
+use seal::{CredentialHash, Mist, NodeClaim, NodeName, SealRecord, SealStatus, Thresholds};
 use sui_ledger::directory::{End, Unavailable};
 
 use super::*;
@@ -44,20 +43,10 @@ fn owner() -> Address {
 
 fn record(sui: u64, expires_at: u64) -> SealRecord {
     SealRecord {
-        seq: 1,
-        seal_id: ObjectId::from_bytes([1; 32]),
         owner: owner(),
         stake: Mist(sui * Mist::PER_SUI),
-        restore_at: Mist(0),
-        node_id: None,
-        namespace_wish: None,
-        issued_at: UnixMillis(0),
         expires_at: UnixMillis(expires_at),
-        unbonding_ends_at: UnixMillis(0),
-        status: SealStatus::Active,
-        slashed_total: Mist(0),
-        last_slashed_at: UnixMillis(0),
-        generation: 0,
+        ..active_record()
     }
 }
 
