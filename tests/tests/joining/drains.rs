@@ -32,6 +32,7 @@ async fn a_node_whose_seal_ends_without_fault_is_drained_and_then_cut() {
         tokio::try_join!(
             an_unstaked_node_drains_within_budgets(&cluster, &ca, &watched),
             an_expired_seal_that_is_refreshed_in_time_keeps_its_pods(&cluster, &ca, &watched),
+            leaving_is_no_way_around_a_slash(&cluster, &ca),
         )?;
         // Shorter from here on: what a budget holds is not held beyond the grace.
         cluster
@@ -125,6 +126,30 @@ async fn an_unstaked_node_drains_within_budgets(
     leaves.stake_again(cluster).await?;
     is_back(cluster, &leaves, &first, "drain").await?;
     leaves.let_in(&Supervisor::of(cluster)?).await
+}
+
+/// The chain lets a stake that is slashed while it unbonds go on unbonding.
+async fn leaving_is_no_way_around_a_slash(cluster: &Cluster, ca: &ClientCa) -> anyhow::Result<()> {
+    let flees = cluster.worker("drain-flees").await?;
+    let kubelet = flees.join(cluster, ca, address(), "flight").await?;
+    let _kept = kubelet.keep();
+    cluster.deploy("held", "flight", 1).await?;
+    cluster.budget("held", 0).await?;
+    cluster.running("held").await?;
+    flees.unstake(cluster).await?;
+    drains(cluster, &flees).await?;
+    kubelet
+        .renew()
+        .await?
+        .done()
+        .context("while it is drained")?;
+
+    cluster.slash(&flees.token).await?;
+    let sealed = is_cut(cluster, &flees, &kubelet)
+        .await
+        .context("ten minutes of grace are left, and none for a fault")?;
+    ensure!(text(&sealed, "/status/reason") == "slashed", "{sealed}");
+    Ok(())
 }
 
 async fn an_expired_seal_that_is_refreshed_in_time_keeps_its_pods(
