@@ -3,11 +3,12 @@
 //! Shape:  three writers, each by a field manager of its own, and none of them writes what is
 //!         another's:
 //!
-//!         | manager | writes |
-//!         | --- | --- |
-//!         | [`JOIN_MANAGER`] | makes the object; `spec`, when the owner's seal is another one; `status.registration`; `status.state` and what goes with it, once: from `Pending` to `Active` |
-//!         | [`HEARTBEAT_MANAGER`] | `status.heartbeat` |
-//!         | [`LIFE_MANAGER`] | everything else of `status`; `spec` as the claim moves on |
+//! | manager | writes |
+//! | --- | --- |
+//! | [`JOIN_MANAGER`] | makes the object; `spec`, when the owner's seal is another one; `status.registration`; `status.state` and what goes with it, once: from `Pending` to `Active` |
+//! | [`HEARTBEAT_MANAGER`] | `status.heartbeat` |
+//! | [`LIFE_MANAGER`] | everything else of `status`; `spec` as the claim moves on |
+//!
 //! Errors: what somebody changed meanwhile is read again, [`TRIES`] times.
 
 mod heartbeats;
