@@ -85,8 +85,6 @@ impl Told {
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) name: NodeName,
-    /// The Node's, where there is one.
-    pub(super) uid: Option<String>,
     /// The pool's number of the seal's record; 0 where there is none.
     pub(super) seq: u64,
 }
@@ -142,7 +140,9 @@ fn event(identity: &str, about: &About, told: &Told, now: Timestamp) -> Event {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
             name: Some(about.name.to_string()),
-            uid: about.uid.clone(),
+            // As kubelet does: `kubectl describe node` looks for events of the Node's name and of the
+            // uid that it has now, and a Node that is made again has another one.
+            uid: Some(about.name.to_string()),
             ..ObjectReference::default()
         }),
         ..Event::default()
@@ -158,7 +158,6 @@ mod tests {
     fn about() -> About {
         About {
             name: "worker-001".parse().unwrap(),
-            uid: Some("u".to_owned()),
             seq: u64::MAX,
         }
     }
@@ -188,6 +187,7 @@ mod tests {
             let regarding = event.regarding.unwrap();
             assert_eq!(regarding.kind.as_deref(), Some("Node"));
             assert_eq!(regarding.name.as_deref(), Some("worker-001"));
+            assert_eq!(regarding.uid.as_deref(), Some("worker-001"));
             assert!(event.note.unwrap().len() < 1_024, "{told:?}");
             // A name of Kubernetes: 253 characters, of which the node's has up to 63.
             assert!(event.metadata.name.unwrap().len() < 180, "{told:?}");

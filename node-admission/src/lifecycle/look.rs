@@ -453,10 +453,8 @@ impl<D: NodeDirectory> Look<'_, D> {
 
     /// What is told is what was seen: the node may be changed meanwhile.
     fn tell(&self, one: &One, told: Option<Told>) -> impl Future<Output = ()> + use<'_, D> {
-        let node = one.node.as_ref();
         let about = About {
             name: one.name.clone(),
-            uid: node.and_then(|node| node.metadata.uid.clone()),
             seq: one.held().map_or(0, |held| held.record.seq),
         };
         async move {
