@@ -287,6 +287,10 @@ pub async fn read(path: &Path) -> Result<kube::Config, kube::Error> {
         .await
         .map_err(kube::Error::InferKubeconfig)?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // The client would repeat what was answered with 429 until its caller's deadline has passed: an
+    // eviction that a disruption budget forbids would look like an API server that is away. Whoever
+    // asks here tries again by itself.
+    config.default_retry = false;
     trim_token(&mut config.auth_info).await?;
     Ok(config)
 }
@@ -338,5 +342,22 @@ async fn granted(client: &Client) -> Result<(), NoClient> {
             }
             Err(_not_yet) => tokio::time::sleep(RIGHTS_EVERY).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_refused_for_now_is_told_to_the_caller_and_not_repeated_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        let text = "{apiVersion: v1, kind: Config, current-context: c, \
+                    contexts: [{name: c, context: {cluster: c, user: u}}], \
+                    clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], \
+                    users: [{name: u, user: {token: t}}]}";
+        std::fs::write(&path, text).unwrap();
+        assert!(!read(&path).await.unwrap().default_retry);
     }
 }
