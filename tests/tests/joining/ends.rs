@@ -186,10 +186,14 @@ async fn a_seal_that_can_not_return_is_cut_for_good(
             hash: worker.token.credential_hash(),
             reason: "tried".to_owned(),
         },
-        _ => Call::VoidClaim {
-            cap: ids.caps.admin.context("an AdminCap")?,
-            name: worker.name.clone(),
-        },
+        // The contract voids no name whose seal is in use.
+        _ => {
+            worker.unstake(cluster).await?;
+            Call::VoidClaim {
+                cap: ids.caps.admin.context("an AdminCap")?,
+                name: worker.name.clone(),
+            }
+        }
     };
     cluster.operator.call(ids, &call).await?;
     is_cut(cluster, &worker, &kubelet)
