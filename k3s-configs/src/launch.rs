@@ -14,6 +14,8 @@ mod kubectl;
 mod modules;
 mod port;
 mod running;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

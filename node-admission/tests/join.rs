@@ -23,6 +23,7 @@ mod shown;
 use std::time::{Duration, Instant};
 
 use bench::Bench;
+use k3s_configs::launch::testing::within;
 
 const DEADLINE: Duration = Duration::from_mins(3);
 
@@ -30,7 +31,6 @@ const DEADLINE: Duration = Duration::from_mins(3);
 async fn nodes_join_on_a_real_api_server() {
     let check = async {
         let Some(bench) = Bench::start().await else {
-            eprintln!("skipped: no control plane (set K3S_BIN or K3S_DAAS_CONTROL_PLANE)");
             return;
         };
         let begun = Instant::now();
@@ -53,7 +53,5 @@ async fn nodes_join_on_a_real_api_server() {
         eprintln!("all took {:?}", begun.elapsed());
         bench.stop().await;
     };
-    tokio::time::timeout(DEADLINE, Box::pin(check))
-        .await
-        .expect("in time");
+    within(DEADLINE, Box::pin(check)).await;
 }

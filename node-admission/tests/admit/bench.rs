@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k3s_configs::launch::{Binary, ControlPlane, Search, StartOptions, find_control_plane, start};
+use k3s_configs::launch::testing::{self, TestCluster};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use node_admission::NodeSettings;
 use node_admission::admit::{
     self, Admit, AdmitMetrics, AdmitSettings, WebhookTarget, webhook_configuration,
@@ -29,9 +28,7 @@ use webhook_server::{
 const SERVER: &str = "system:serviceaccount:k3s-daas-system:server";
 
 pub(crate) struct Bench {
-    plane: Option<ControlPlane>,
-    binary: Binary,
-    config: Config,
+    cluster: Option<TestCluster>,
     admin: Client,
     target: WebhookTarget,
     address: SocketAddr,
@@ -41,7 +38,7 @@ pub(crate) struct Bench {
     metrics: AdmitMetrics,
     keeper: JoinHandle<()>,
     serving: Option<(CancellationToken, JoinHandle<()>, JoinHandle<()>)>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 /// A patch, of the object or of its status.
@@ -73,25 +70,11 @@ pub(crate) fn status(status: &Value) -> Change {
     }
 }
 
-fn options(dir: &std::path::Path) -> StartOptions {
-    StartOptions {
-        durable: false,
-        ..StartOptions::new(dir.join("cp"))
-    }
-}
-
-async fn config_of(plane: &ControlPlane) -> Config {
-    let kubeconfig = Kubeconfig::read_from(&plane.admin_kubeconfig).unwrap();
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap()
-}
-
 impl Bench {
     /// `None` where this machine has no control plane. The configuration is kept from the start;
     /// nobody answers yet.
     pub(crate) async fn start() -> Option<Self> {
-        let binary = find_control_plane(&Search::from_environment()).ok()?;
+        let cluster = TestCluster::start().await?;
         let dir = tempfile::tempdir().unwrap();
         let pki = DevPki::generate(&dir.path().join("pki"), &["127.0.0.1".to_owned()]).unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -102,11 +85,7 @@ impl Bench {
             ca_pem: std::fs::read(&pki.ca).unwrap(),
             control_plane_nodes: ["server-1".to_owned()].into(),
         };
-        let plane = start(&binary, options(dir.path()))
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let config = config_of(&plane).await;
-        let admin = Client::try_from(config.clone()).unwrap();
+        let admin = cluster.client();
         let mut registry = Registry::default();
         let metrics = AdmitMetrics::register(&mut registry);
         let settings = AdmitSettings::from(&NodeSettings {
@@ -115,9 +94,7 @@ impl Bench {
         });
         let keeper = tokio::spawn(admit::keep(admin.clone(), target.clone(), metrics.clone()));
         Some(Self {
-            plane: Some(plane),
-            binary,
-            config,
+            cluster: Some(cluster),
             admin,
             target,
             address,
@@ -127,7 +104,7 @@ impl Bench {
             metrics,
             keeper,
             serving: None,
-            dir,
+            _dir: dir,
         })
     }
 
@@ -192,13 +169,9 @@ impl Bench {
     /// The control plane starts on what it had stored.
     pub(crate) async fn restart(&mut self) {
         self.keeper.abort();
-        self.plane.take().unwrap().stop().await;
-        let plane = start(&self.binary, options(self.dir.path()))
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        self.config = config_of(&plane).await;
-        self.admin = Client::try_from(self.config.clone()).unwrap();
-        self.plane = Some(plane);
+        let cluster = self.cluster.take().unwrap().restart().await;
+        self.admin = cluster.client();
+        self.cluster = Some(cluster);
         // It is there without a keeper.
         self.repaired().await;
         self.keeper = tokio::spawn(admit::keep(
@@ -211,23 +184,17 @@ impl Bench {
     pub(crate) async fn stop(mut self) {
         self.keeper.abort();
         self.silence().await;
-        self.plane.take().unwrap().stop().await;
+        self.cluster.take().unwrap().stop().await;
     }
 
     pub(crate) async fn until(&self, what: &str, check: impl AsyncFn(&Self) -> bool) {
-        let started = Instant::now();
-        while !check(self).await {
-            assert!(started.elapsed() < Duration::from_secs(40), "{what}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let patience = Duration::from_secs(40);
+        testing::until(what, patience, async || check(self).await).await;
     }
 
     fn acting_as(&self, user: &str, group: &str) -> Api<Node> {
-        let mut config = self.config.clone();
-        config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups =
-            Some(vec![group.to_owned(), "system:authenticated".to_owned()]);
-        Api::all(Client::try_from(config).unwrap())
+        let cluster = self.cluster.as_ref().unwrap();
+        Api::all(cluster.acting_as(user, &[group, "system:authenticated"]))
     }
 
     fn as_kubelet(&self, name: &str) -> Api<Node> {

@@ -1,13 +1,12 @@
 //! A control plane, and nodes that ask to join it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k3s_configs::launch::{ControlPlane, Search, StartOptions, find_control_plane, start};
+use k3s_configs::launch::testing::{self, TestCluster};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use node_admission::sealed_node::SealedNode;
 use node_admission::{JoinError, NodeMetrics, NodeSettings, Nodes};
 use prometheus_client::registry::Registry;
@@ -21,12 +20,11 @@ use crate::chain::{Chain, hash, record};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Bench {
-    pub(crate) plane: ControlPlane,
+    pub(crate) cluster: TestCluster,
     pub(crate) client: Client,
     pub(crate) nodes: Nodes<Chain>,
     registry: Registry,
     following: JoinHandle<()>,
-    _dir: tempfile::TempDir,
 }
 
 pub(crate) fn name(text: &str) -> NodeName {
@@ -36,26 +34,8 @@ pub(crate) fn name(text: &str) -> NodeName {
 impl Bench {
     /// `None` where this machine has no control plane.
     pub(crate) async fn start() -> Option<Self> {
-        let binary = find_control_plane(&Search::from_environment()).ok()?;
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init();
-        let dir = tempfile::tempdir().unwrap();
-        let options = StartOptions {
-            durable: false,
-            ..StartOptions::new(dir.path().join("cp"))
-        };
-        let plane = start(&binary, options)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let kubeconfig = Kubeconfig::read_from(&plane.admin_kubeconfig).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
+        let cluster = TestCluster::start().await?;
+        let client = cluster.client();
         let mut registry = Registry::default();
         let metrics = NodeMetrics::register(&mut registry);
         let settings = NodeSettings {
@@ -69,12 +49,11 @@ impl Bench {
             tokio::spawn(async move { nodes.follow(client).await })
         };
         let bench = Self {
-            plane,
+            cluster,
             client,
             nodes,
             registry,
             following,
-            _dir: dir,
         };
         until("the view is there", async || {
             bench.nodes.view_age().is_some()
@@ -86,7 +65,7 @@ impl Bench {
     pub(crate) async fn stop(self) {
         self.following.abort();
         let _ = self.following.await;
-        self.plane.stop().await;
+        self.cluster.stop().await;
     }
 
     /// The first review of this owner's agent.
@@ -148,9 +127,5 @@ pub(crate) fn fresh() -> Nodes<Chain> {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    testing::until(what, PATIENCE, is_so).await;
 }

@@ -95,7 +95,7 @@ pub(crate) async fn heartbeats_are_kept_now_and_then(bench: &Bench) {
 pub(crate) async fn kubectl_shows_what_is_known(bench: &Bench) {
     let run = async |arguments: &[&str]| {
         let kubectl = find_kubectl(&Search::from_environment(), None).unwrap();
-        let mut command = kubectl.command(&bench.plane.admin_kubeconfig);
+        let mut command = kubectl.command(&bench.cluster.plane.admin_kubeconfig);
         command.args(arguments).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_secs(20), command.output());
         let output = output.await.unwrap().unwrap();

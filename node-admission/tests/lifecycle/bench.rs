@@ -1,14 +1,13 @@
 //! A control plane, and a controller on it that can be killed.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use k3s_configs::launch::{ControlPlane, Search, StartOptions, find_control_plane, start};
+use k3s_configs::launch::testing::{self, TestCluster};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use node_admission::sealed_node::{NodeState, SealedNode, SealedNodeStatus};
 use node_admission::{NodeMetrics, NodeSettings, Nodes};
 use prometheus_client::registry::Registry;
@@ -24,14 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub(crate) const PODS: &str = "pods";
 
 pub(crate) struct Bench {
-    pub(crate) plane: ControlPlane,
+    pub(crate) cluster: TestCluster,
     pub(crate) client: Client,
     pub(crate) chain: Arc<Chain>,
     pub(crate) nodes: Nodes<Chain>,
     pub(crate) registry: Registry,
     following: JoinHandle<()>,
     running: Mutex<Option<JoinHandle<()>>>,
-    _dir: tempfile::TempDir,
 }
 
 pub(crate) fn settings() -> NodeSettings {
@@ -51,27 +49,8 @@ pub(crate) fn spawn(nodes: &Nodes<Chain>, client: &Client, identity: &str) -> Jo
 impl Bench {
     /// `None` where this machine has no control plane.
     pub(crate) async fn start() -> Option<Self> {
-        let binary = find_control_plane(&Search::from_environment()).ok()?;
-        // `RUST_LOG=node_admission=debug` shows what the controller does.
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init();
-        let dir = tempfile::tempdir().unwrap();
-        let options = StartOptions {
-            durable: false,
-            ..StartOptions::new(dir.path().join("cp"))
-        };
-        let plane = start(&binary, options)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let kubeconfig = Kubeconfig::read_from(&plane.admin_kubeconfig).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
+        let cluster = TestCluster::start().await?;
+        let client = cluster.client();
         let chain = Arc::new(Chain::new());
         let mut registry = Registry::default();
         let metrics = NodeMetrics::register(&mut registry);
@@ -82,14 +61,13 @@ impl Bench {
         };
         let running = Mutex::new(Some(spawn(&nodes, &client, "one")));
         let bench = Self {
-            plane,
+            cluster,
             client,
             chain,
             nodes,
             registry,
             following,
             running,
-            _dir: dir,
         };
         // The controller was there first: it waits for its lease's namespace.
         let namespaces: Api<Namespace> = Api::all(bench.client.clone());
@@ -135,7 +113,7 @@ impl Bench {
         self.kill().await;
         self.following.abort();
         let _ = self.following.await;
-        self.plane.stop().await;
+        self.cluster.stop().await;
     }
 
     /// A node with a usable seal, whose agent asked.
@@ -326,9 +304,5 @@ pub(crate) fn metric(registry: &Registry, series: &str) -> f64 {
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    testing::until(what, PATIENCE, is_so).await;
 }

@@ -3,9 +3,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use k3s_configs::launch::{ControlPlane, Search, StartOptions, find_control_plane, start};
+use k3s_configs::launch::testing::TestCluster;
 use kube::api::{Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use prometheus_client::registry::Registry;
 use seal::access::GuardState;
@@ -15,14 +14,12 @@ use tenancy::guards::{GuardMetrics, GuardSettings, Guards};
 use super::requests::SERVER;
 
 pub(crate) struct Bench {
-    pub(crate) plane: ControlPlane,
+    cluster: TestCluster,
     pub(crate) admin: Client,
     pub(crate) guards: Guards,
     pub(crate) state: GuardState,
     pub(crate) registry: Registry,
     keeper: Mutex<tokio::task::JoinHandle<()>>,
-    config: Config,
-    _dir: tempfile::TempDir,
 }
 
 pub(crate) fn settings() -> GuardSettings {
@@ -35,8 +32,6 @@ pub(crate) fn settings() -> GuardSettings {
 impl Bench {
     /// `None` where this machine has no control plane.
     pub(crate) async fn start() -> Option<Self> {
-        let binary = find_control_plane(&Search::from_environment()).ok()?;
-        let dir = tempfile::tempdir().unwrap();
         let state = GuardState::default();
         let mut registry = Registry::default();
         let guards = Guards::new(
@@ -54,20 +49,8 @@ impl Bench {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(!keeper.is_finished() && !state.in_place());
         keeper.abort();
-        let plane = start(
-            &binary,
-            StartOptions {
-                durable: false,
-                ..StartOptions::new(dir.path().join("cp"))
-            },
-        )
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
-        let kubeconfig = Kubeconfig::read_from(&plane.admin_kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        let admin = Client::try_from(config.clone()).unwrap();
+        let cluster = TestCluster::start().await?;
+        let admin = cluster.client();
         // The keeper is there before the namespace of its probes is.
         let keeper = tokio::spawn({
             let (guards, client) = (guards.clone(), admin.clone());
@@ -76,14 +59,12 @@ impl Bench {
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!state.in_place(), "no namespace to probe in yet");
         let bench = Self {
-            plane,
+            cluster,
             admin,
             guards,
             state,
             registry,
             keeper: Mutex::new(keeper),
-            config,
-            _dir: dir,
         };
         bench.furnish().await;
         Some(bench)
@@ -152,11 +133,7 @@ impl Bench {
 
     /// A client that acts as somebody.
     pub(crate) fn acting_as(&self, user: &str, groups: &[&str]) -> Client {
-        let mut config = self.config.clone();
-        config.auth_info.impersonate = Some(user.to_owned());
-        config.auth_info.impersonate_groups =
-            Some(groups.iter().map(|&group| group.to_owned()).collect());
-        Client::try_from(config).unwrap()
+        self.cluster.acting_as(user, groups)
     }
 
     pub(crate) async fn in_place_within(&self, within: Duration) -> Duration {
@@ -211,7 +188,7 @@ impl Bench {
 
     /// Ends the control plane. What the keeper knew stays, although it looks at once and again.
     pub(crate) async fn stop(self) {
-        self.plane.stop().await;
+        self.cluster.stop().await;
         let looked = Instant::now();
         while looked.elapsed() < Duration::from_secs(1) {
             self.guards.replace_settings(settings());

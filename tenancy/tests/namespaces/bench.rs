@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use k3s_configs::launch::{ControlPlane, Search, StartOptions, find_control_plane, start};
+use k3s_configs::launch::testing::{self, TestCluster};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use seal::{Address, ElevatedOwners, identity};
 use serde_json::{Value, json};
@@ -22,13 +21,12 @@ pub(crate) const RETENTION: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Bench {
-    pub(crate) plane: ControlPlane,
+    pub(crate) cluster: TestCluster,
     pub(crate) client: Client,
     pub(crate) chain: Arc<Chain>,
     pub(crate) tenants: Tenants<Chain>,
     pub(crate) registry: Registry,
     running: Mutex<Option<JoinHandle<()>>>,
-    _dir: tempfile::TempDir,
 }
 
 pub(crate) fn settings() -> NamespaceSettings {
@@ -53,40 +51,20 @@ pub(crate) fn home(number: u8) -> String {
 impl Bench {
     /// `None` where this machine has no control plane.
     pub(crate) async fn start() -> Option<Self> {
-        let binary = find_control_plane(&Search::from_environment()).ok()?;
-        // `RUST_LOG=tenancy=debug` shows what the controller does.
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init();
-        let dir = tempfile::tempdir().unwrap();
-        let options = StartOptions {
-            durable: false,
-            ..StartOptions::new(dir.path().join("cp"))
-        };
-        let plane = start(&binary, options)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let kubeconfig = Kubeconfig::read_from(&plane.admin_kubeconfig).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
+        let cluster = TestCluster::start().await?;
+        let client = cluster.client();
         let chain = Arc::new(Chain::new());
         let mut registry = Registry::default();
         let metrics = TenantMetrics::register(&mut registry);
         let tenants = Tenants::new(Arc::clone(&chain), settings(), metrics);
         let running = Mutex::new(Some(spawn(&tenants, &client, "one")));
         let bench = Self {
-            plane,
+            cluster,
             client,
             chain,
             tenants,
             registry,
             running,
-            _dir: dir,
         };
         // The controller was there first: it waits for its lease's namespace.
         bench
@@ -112,7 +90,7 @@ impl Bench {
 
     pub(crate) async fn stop(self) {
         self.kill().await;
-        self.plane.stop().await;
+        self.cluster.stop().await;
     }
 
     pub(crate) async fn ensure_home(&self, number: u8, tier: seal::Tier) -> String {
@@ -254,11 +232,7 @@ pub(crate) fn spawn(tenants: &Tenants<Chain>, client: &Client, identity: &str) -
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    testing::until(what, PATIENCE, is_so).await;
 }
 
 /// A pod that Pod Security `restricted` lets in.
