@@ -86,7 +86,8 @@ impl Report {
         let _ = writeln!(text, "Machine: {}.\n", machine());
         text.push_str(HEAD);
         let measured = |name: &str| self.figures.iter().any(|figure| figure.name == name);
-        for line in before.lines() {
+        let table = before.split("\n## ").next().unwrap_or_default();
+        for line in table.lines() {
             let name = line
                 .strip_prefix("| ")
                 .and_then(|row| row.split(" | ").next());
@@ -108,6 +109,10 @@ impl Report {
                 figure.target,
                 if figure.met { "yes" } else { "**no**" },
             );
+        }
+        // What people wrote below the table.
+        if let Some(below) = before.find("\n## ").and_then(|at| before.get(at..)) {
+            text.push_str(below);
         }
         std::fs::write(path, text)
     }
