@@ -56,7 +56,8 @@ fn the_rest_api_answers_once_the_clusters_ca_is_known() {
         &["--elevated-owners", "any", "--cluster-ca", "ca.crt"],
     );
     let get = http::Method::GET;
-    let (status, problem) = ask(&server, "api", get.clone(), "/healthz");
+    assert_eq!(ask(&server, "api", get.clone(), "/healthz").0, 200);
+    let (status, problem) = ask(&server, "api", get.clone(), "/openapi.json");
     assert_eq!((status, &problem["status"]), (503, &json!(503)));
     assert!(
         server.readyz().1.contains("[-]api failed"),
@@ -69,7 +70,7 @@ fn the_rest_api_answers_once_the_clusters_ca_is_known() {
     let ca = ca.self_signed(&key).unwrap().pem();
     std::fs::write(program.path("ca.crt"), ca).unwrap();
     eventually("the REST API answers", || {
-        ask(&server, "api", get.clone(), "/healthz").0 == 200
+        ask(&server, "api", get.clone(), "/openapi.json").0 == 200
     });
     eventually("and it says so", || server.readyz().1.contains("[+]api ok"));
     let (status, document) = ask(&server, "api", get.clone(), "/openapi.json");
