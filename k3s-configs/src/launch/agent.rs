@@ -150,6 +150,8 @@ fn k3s_arguments(options: &AgentOptions, address: Ipv4Addr, cgroup: &str) -> Vec
         format!("--pause-image={}", files::PAUSE_IMAGE),
         format!("--kubelet-arg=cgroup-root=/{cgroup}"),
         "--kubelet-arg=cgroups-per-qos=true".to_owned(),
+        // A full disk of the machine that tests run on is nothing to its workers.
+        "--kubelet-arg=eviction-hard=imagefs.available<1%,nodefs.available<1%".to_owned(),
     ];
     if cgroups::is_v1() {
         arguments.push("--kubelet-arg=fail-cgroupv1=false".to_owned());
