@@ -281,6 +281,7 @@ impl<D: NodeDirectory> Look<'_, D> {
     }
 
     async fn cut_now(&self, one: &mut One, begins: bool) -> Result<Looked, JoinError> {
+        let was_drained = !begins && status::is_drained(&one.status());
         if begins {
             self.show(one, one.seen(), Some(false)).await?;
             self.took(one, Taken::Cut);
@@ -293,7 +294,7 @@ impl<D: NodeDirectory> Look<'_, D> {
             match seen {
                 // A Node of somebody else's has pods of somebody else's.
                 Seen::Foreign => Ok(0),
-                // Others are listed at every look: what was said of them may be of the end before.
+                Seen::Absent if was_drained => Ok(0),
                 _ => self.pods(one).force().await,
             }
         };

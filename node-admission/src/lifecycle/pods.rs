@@ -111,8 +111,7 @@ impl Pods<'_> {
     /// Deletes all of them; how many are left.
     pub(super) async fn force(&self) -> Result<usize, JoinError> {
         let mut pods = self.list().await?;
-        // Deleted, and kept by somebody's finalizer: more can't be done.
-        pods.retain(|pod| pod.metadata.deletion_grace_period_seconds != Some(0));
+        pods.retain(|pod| !is_kept(pod));
         let left = stream::iter(pods)
             .map(async |pod| self.force_one(&pod.metadata).await)
             .buffer_unordered(AT_ONCE)
@@ -181,6 +180,16 @@ fn is_going(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
 
+/// Deleted, and kept by somebody's finalizer: more can't be done.
+///
+/// Without a finalizer it is only half deleted: the API server first writes the grace period of 0 and
+/// then removes the pod, and a caller that goes away between leaves it so for good.
+fn is_kept(pod: &Pod) -> bool {
+    let meta = &pod.metadata;
+    let has_finalizers = meta.finalizers.as_ref().is_some_and(|all| !all.is_empty());
+    meta.deletion_grace_period_seconds == Some(0) && has_finalizers
+}
+
 /// Whether it has to be gone before the node is drained.
 fn is_to_move(pod: &Pod) -> bool {
     let meta = &pod.metadata;
@@ -228,6 +237,21 @@ mod tests {
         for phase in ["Succeeded", "Failed"] {
             assert!(!is_to_move(&pod(&owned("Job", true), phase)), "{phase}");
         }
+    }
+
+    #[test]
+    fn what_a_finalizer_keeps_is_left_and_what_is_half_deleted_is_not() {
+        let deleted = |grace: i64, finalizers: &[&str]| {
+            let meta = json!({
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "deletionGracePeriodSeconds": grace, "finalizers": finalizers,
+            });
+            is_kept(&pod(&meta, "Running"))
+        };
+        assert!(deleted(0, &["example.org/kept"]));
+        assert!(!deleted(0, &[]));
+        assert!(!deleted(30, &["example.org/kept"]));
+        assert!(!is_kept(&pod(&json!({}), "Running")));
     }
 
     #[test]

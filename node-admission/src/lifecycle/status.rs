@@ -143,7 +143,6 @@ fn tell_conditions(
 }
 
 /// No pod was left when it was last looked at.
-#[cfg(test)]
 pub(super) fn is_drained(status: &SealedNodeStatus) -> bool {
     let drained = status.conditions.iter().find(|one| one.type_ == DRAINED);
     drained.is_some_and(|drained| drained.status == "True")

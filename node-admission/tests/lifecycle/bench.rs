@@ -172,11 +172,7 @@ impl Bench {
             self.node(name).await.is_none() && drained == "True" && joined == "False"
         })
         .await;
-        // What the conditions say may be of the end before, where a controller was killed between.
-        until(&format!("{name} has no pods"), async || {
-            self.pods_of(name).await.is_empty()
-        })
-        .await;
+        assert_eq!(self.pods_of(name).await, Vec::<String>::new(), "{name}");
     }
 
     /// The Node is there and pods may come.

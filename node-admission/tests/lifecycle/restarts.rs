@@ -68,7 +68,7 @@ pub(crate) async fn a_life_under_kills(bench: &Bench) {
     let node = "killed";
     bench.joined(node, 41).await;
     let killer = async {
-        for pause in (0..).map(|kill: u64| 30 + kill * 271 % 900) {
+        for pause in (0..).map(|kill: u64| 30 + kill * 271 % 220) {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             bench.restart().await;
         }
