@@ -42,6 +42,8 @@ use workers::{Place, Worker, Workers};
 
 /// Where `up` keeps its state when nobody says.
 pub const DEFAULT_STATE: &str = "./.k3s-daas";
+/// How often the workers are looked at, whether one has ended by itself.
+const LOOK_AT_WORKERS: Duration = Duration::from_secs(2);
 /// How long the webhooks may take to know the chain and the namespaces.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -325,8 +327,8 @@ async fn all_tenants(layout: &Layout, chain: &Chain, ledger: &Ledger) -> Outcome
 }
 
 impl Running {
-    /// Waits for Ctrl-C, or for the control plane's end, which is a failure. With each SIGHUP the
-    /// webhooks take what `read` gives; `keys` is what they began with.
+    /// Waits for Ctrl-C, or for the end of the control plane or of a worker, which is a failure. With
+    /// each SIGHUP the webhooks take what `read` gives; `keys` is what they began with.
     pub async fn until(
         &mut self,
         shutdown: &CancellationToken,
@@ -336,9 +338,15 @@ impl Running {
         let mut hangup = shutdown::on_hangup()?;
         let config = self.config.clone();
         let mut reloads = Reloads::new(Loaded { config, keys });
+        let mut looks = tokio::time::interval(LOOK_AT_WORKERS);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
+                _ = looks.tick() => {
+                    if let Some(workers) = &mut self.workers {
+                        workers.check()?;
+                    }
+                }
                 ended = self.control_plane.ends() => return Err(gone(ended)),
                 _ = hangup.recv() => {
                     self.server.reload(&mut reloads, read());

@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use seal::CredentialHash;
 use sui_ledger::directory::Change;
+use tenancy::pace;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, OnceCell, broadcast, watch};
 use tokio::time::Instant;
@@ -180,7 +180,7 @@ fn look<D: NodeDirectory>(
         match looked? {
             Looked::Again(after) => {
                 lock(&context.in_a_row).remove(&name);
-                Ok(Action::requeue(spread(&name, after)))
+                Ok(Action::requeue(pace::spread(&name, after, LOOK_AGAIN)))
             }
             Looked::Draining(end) => {
                 let pause = pause(context.again(&name)).min(LAST_DRAIN_PAUSE);
@@ -235,19 +235,7 @@ fn after_failure<D: NodeDirectory>(
 }
 
 fn pause(in_a_row: u32) -> Duration {
-    let factor = 1_u32 << in_a_row.saturating_sub(1).min(6);
-    (FIRST_PAUSE * factor).min(LAST_PAUSE)
-}
-
-/// Looks that are due by the clock alone don't come all at once: up to a fifth sooner.
-fn spread(name: &str, after: Duration) -> Duration {
-    if after < LOOK_AGAIN {
-        return after;
-    }
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    let part = u32::try_from(hasher.finish() % 1_000).unwrap_or(0);
-    after.saturating_sub(after / 5 * part / 1_000)
+    pace::doubled(in_a_row, FIRST_PAUSE, LAST_PAUSE)
 }
 
 impl<D: NodeDirectory> Context<D> {

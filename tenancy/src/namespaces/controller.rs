@@ -8,7 +8,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +32,7 @@ use super::marks::{self, State, Whose};
 use super::metrics::Census;
 use super::owned::{self, Owned, Touched};
 use super::tenants::{TenantDirectory, Tenants};
+use crate::pace;
 
 /// Looks at once; each makes some calls at once.
 const AT_ONCE: u16 = 16;
@@ -125,7 +125,11 @@ fn look<D: TenantDirectory>(
         match looked {
             Ok(Looked::Again(after)) => {
                 context.forget_failures(&name);
-                Ok(Action::requeue(spread(&name, after)))
+                Ok(Action::requeue(pace::spread(
+                    &name,
+                    after,
+                    super::life::LOOK_AGAIN,
+                )))
             }
             Ok(Looked::Foreign) => {
                 context.report(&name);
@@ -186,20 +190,8 @@ fn after_failure<D>(namespace: Arc<Meta>, error: &HomeError, context: Arc<Contex
     Action::requeue(pause(failures))
 }
 
-fn pause(failures: u32) -> Duration {
-    let factor = 1_u32 << failures.saturating_sub(1).min(6);
-    (FIRST_PAUSE * factor).min(LAST_PAUSE)
-}
-
-/// Looks that are due by the clock alone don't come all at once: up to a fifth sooner.
-fn spread(name: &str, after: Duration) -> Duration {
-    if after < super::life::LOOK_AGAIN {
-        return after;
-    }
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    let part = u32::try_from(hasher.finish() % 1_000).unwrap_or(0);
-    after.saturating_sub(after / 5 * part / 1_000)
+fn pause(in_a_row: u32) -> Duration {
+    pace::doubled(in_a_row, FIRST_PAUSE, LAST_PAUSE)
 }
 
 impl<D> Context<D> {

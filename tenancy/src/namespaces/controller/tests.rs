@@ -42,14 +42,3 @@ fn failures_wait_longer_and_longer_up_to_a_minute() {
     assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     assert_eq!(pause(u32::MAX), LAST_PAUSE);
 }
-
-#[test]
-fn looks_by_the_clock_are_spread_and_deadlines_are_not() {
-    let all = crate::namespaces::life::LOOK_AGAIN;
-    for name in ["seal-0101010101010101", "seal-0202020202020202", ""] {
-        let after = spread(name, all);
-        assert!(after <= all && after >= all * 4 / 5, "{after:?}");
-        let soon = Duration::from_secs(3);
-        assert_eq!(spread(name, soon), soon);
-    }
-}
