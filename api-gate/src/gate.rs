@@ -1,0 +1,194 @@
+//! The gate: one for a process, shared by the relay, the audit receiver, the endings and whoever
+//! looks at it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use seal::UnixMillis;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::audit::{self, Event, Heard};
+use crate::endings::{self, Losses, Seen};
+use crate::error::GateError;
+use crate::metrics::GateMetrics;
+use crate::relay::{self, Relaying};
+use crate::settings::{Door, GateSettings};
+use crate::standings::Standings;
+use crate::table::{Attributed, Cause, ConnectionView, Disconnected, Ended, Table, time_of_day};
+use crate::target::Target;
+use crate::who::Who;
+
+/// Users newly seen that wait to be looked at. More make the audit receiver wait.
+const WAITING: usize = 4_096;
+
+/// The gate. Clones are handles of the same one.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the parts share.
+pub(crate) struct Shared {
+    pub(crate) standings: Arc<dyn Standings>,
+    pub(crate) settings: ArcSwap<GateSettings>,
+    pub(crate) metrics: GateMetrics,
+    pub(crate) table: Table,
+    pub(crate) losses: Losses,
+    seen: mpsc::Sender<Seen>,
+    /// For the one who runs the endings.
+    pub(crate) to_look_at: Mutex<Option<mpsc::Receiver<Seen>>>,
+    heard: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// Opens nothing yet.
+    #[must_use]
+    pub fn new(
+        standings: Arc<dyn Standings>,
+        settings: GateSettings,
+        metrics: GateMetrics,
+    ) -> Self {
+        let (seen, to_look_at) = mpsc::channel(WAITING);
+        Self {
+            shared: Arc::new(Shared {
+                standings,
+                settings: ArcSwap::from_pointee(settings),
+                table: Table::new(metrics.clone()),
+                losses: Losses::default(),
+                metrics,
+                seen,
+                to_look_at: Mutex::new(Some(to_look_at)),
+                heard: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Opens the doors. They close when what is given is dropped, or in order with its `stop`.
+    pub fn open(&self, doors: &[Door]) -> Result<Relaying, GateError> {
+        relay::open(self, doors)
+    }
+
+    /// Ends what has ended, for ever. Once for a gate.
+    pub async fn run(&self) {
+        endings::run(&self.shared).await;
+    }
+
+    /// Replaces the limits. They count for whoever comes next.
+    pub fn replace_settings(&self, settings: GateSettings) {
+        self.shared.settings.store(Arc::new(settings));
+    }
+
+    /// The routes of the audit receiver: `POST /audit`.
+    pub fn router(&self) -> Router {
+        audit::router(self.clone())
+    }
+
+    /// All open connections, the oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionView> {
+        self.shared.table.connections()
+    }
+
+    /// Ends connections by hand, as the end of a seal or the cut of a node would.
+    pub fn disconnect(&self, target: &Target) -> Disconnected {
+        let ended = match target {
+            Target::Hash(hash) => Ended::Seal(*hash),
+            Target::Owner(owner) => Ended::Owner(*owner),
+            Target::Node(name) => Ended::Node(name.as_str().into()),
+        };
+        let mut done = self.shared.table.end(&ended, Cause::ByHand);
+        if let Target::Owner(owner) = target {
+            done += endings::end_accounts(&self.shared, *owner, Cause::ByHand);
+        }
+        tracing::info!(%target, closed = done.closed, "disconnected by hand");
+        done
+    }
+
+    /// Who had this loopback address at that time. Known while it is open and for ten minutes
+    /// afterwards.
+    #[must_use]
+    pub fn peer_at(&self, source: IpAddr, at: UnixMillis) -> Option<SocketAddr> {
+        self.shared.table.peer_at(source, at)
+    }
+
+    /// How long ago the API server last told anything; none before the first time.
+    #[must_use]
+    pub fn heard(&self) -> Option<Duration> {
+        let heard = *self
+            .shared
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        heard.map(|at| at.elapsed())
+    }
+
+    /// Whether nobody else can come in.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.shared.table.seated() >= self.shared.settings.load().limits.max_connections
+    }
+
+    pub(crate) fn heard_a_batch(&self) {
+        let mut heard = self
+            .shared
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *heard = Some(Instant::now());
+    }
+
+    /// Takes an event. Waits where too many wait to be looked at: only for a thread of its own.
+    pub(crate) fn hear(&self, event: Event) {
+        let heard = self.note(event);
+        self.shared.metrics.event(heard);
+    }
+
+    fn note(&self, event: Event) -> Heard {
+        let Some(source) = event.source else {
+            return Heard::Unknown;
+        };
+        if event.denied {
+            return Heard::Denied;
+        }
+        let Some(who) = event.who.map(Arc::new) else {
+            return Heard::Shared;
+        };
+        let attributed = self.shared.table.attribute(source, &who);
+        if let Some(told) = event.told
+            && attributed == Attributed::New
+        {
+            let late = time_of_day().0.saturating_sub(told.0);
+            self.shared.metrics.delay(Duration::from_millis(late));
+        }
+        let heard = match attributed {
+            Attributed::New => Heard::Attributed,
+            Attributed::Known => Heard::Known,
+            Attributed::Gone => Heard::Gone,
+            Attributed::Unknown => Heard::Unknown,
+            Attributed::Crowded => Heard::Crowded,
+        };
+        // On a connection that is gone it was seen all the same: others of it may be open there.
+        let worth_a_look = matches!(attributed, Attributed::New | Attributed::Known)
+            || attributed == Attributed::Gone;
+        if worth_a_look && !matches!(*who, Who::Other(_)) {
+            let seen = Seen {
+                source,
+                who,
+                received: event.received,
+            };
+            // Nobody looks any more: the process ends.
+            let _ = self.shared.seen.blocking_send(seen);
+        }
+        heard
+    }
+}
