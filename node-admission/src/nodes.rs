@@ -119,6 +119,12 @@ impl<D: NodeDirectory> Nodes<D> {
             .map_or(NodeStanding::Unknown, |found| records::standing(&found))
     }
 
+    /// The names of the nodes that are cut from now on, as [`Nodes::follow`] sees it.
+    #[must_use]
+    pub fn cuts(&self) -> broadcast::Receiver<Box<str>> {
+        self.shared.store.cuts()
+    }
+
     /// All that are known, by name.
     #[must_use]
     pub fn sealed_nodes(&self) -> Vec<Arc<SealedNode>> {

@@ -12,16 +12,32 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use seal::NodeStanding;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 pub(crate) use follow::follow;
 
+use crate::records;
 use crate::sealed_node::SealedNode;
 
+/// Cuts that a listener may be behind. One that is further behind looks at all nodes.
+const CUTS: usize = 1_024;
+
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Store {
     known: RwLock<Known>,
+    cuts: broadcast::Sender<Box<str>>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            known: RwLock::default(),
+            cuts: broadcast::Sender::new(CUTS),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,12 +74,23 @@ impl Store {
         self.known().as_of.map(|as_of| as_of.elapsed())
     }
 
+    /// The names of the nodes that are cut from now on. Who is cut when all are listed anew is told
+    /// again.
+    pub(crate) fn cuts(&self) -> broadcast::Receiver<Box<str>> {
+        self.cuts.subscribe()
+    }
+
     fn known(&self) -> std::sync::RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what was told; it was true at `at`, or later.
     pub(crate) fn hear(&self, at: Instant, told: Told) {
+        let cut = match &told {
+            Told::All(all) => all.iter().filter_map(cut).collect(),
+            Told::Is(one) => cut(one).into_iter().collect(),
+            Told::Gone(_) | Told::Nothing => Vec::new(),
+        };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         match told {
             Told::All(all) => known.nodes = all.into_iter().filter_map(entry).collect(),
@@ -72,7 +99,19 @@ impl Store {
             Told::Nothing => {}
         }
         known.as_of = Some(at);
+        drop(known);
+        // After it is known: who hears of it and asks is to find it so.
+        for name in cut {
+            // Nobody listening is fine.
+            let _ = self.cuts.send(name);
+        }
     }
+}
+
+/// Its name, if it is cut.
+fn cut(sealed: &SealedNode) -> Option<Box<str>> {
+    let name = sealed.metadata.name.as_deref()?;
+    (records::standing(sealed) == NodeStanding::Cut).then(|| name.into())
 }
 
 fn entry(mut sealed: SealedNode) -> Option<(Box<str>, Arc<SealedNode>)> {
@@ -84,7 +123,7 @@ fn entry(mut sealed: SealedNode) -> Option<(Box<str>, Arc<SealedNode>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sealed_node::SealedNodeSpec;
+    use crate::sealed_node::{NodeState, SealedNodeSpec, SealedNodeStatus};
 
     fn sealed(name: &str, owner: &str) -> SealedNode {
         let spec = SealedNodeSpec {
@@ -115,6 +154,29 @@ mod tests {
         assert!(store.get("b").is_none());
         store.hear(at, Told::All(vec![sealed("c", "1")]));
         assert_eq!(names(&store), ["c"], "a list is all there is");
+    }
+
+    #[test]
+    fn tells_of_each_node_that_is_cut() {
+        let store = Store::default();
+        let mut cuts = store.cuts();
+        let at = Instant::now();
+        let is = |name, state| {
+            let mut one = sealed(name, "1");
+            one.status = Some(SealedNodeStatus {
+                state,
+                ..SealedNodeStatus::default()
+            });
+            one
+        };
+        store.hear(at, Told::Is(Box::new(is("a", NodeState::Active))));
+        store.hear(at, Told::Is(Box::new(is("b", NodeState::Cut))));
+        store.hear(at, Told::Gone("b".into()));
+        let all = vec![is("a", NodeState::Active), is("c", NodeState::Cut)];
+        store.hear(at, Told::All(all));
+        assert_eq!(&*cuts.try_recv().unwrap(), "b");
+        assert_eq!(&*cuts.try_recv().unwrap(), "c");
+        assert!(cuts.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]
