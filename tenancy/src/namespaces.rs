@@ -44,7 +44,9 @@ mod workloads;
 pub use error::HomeError;
 pub use metrics::TenantMetrics;
 pub use names::{InvalidSuffix, Suffix};
+
 pub use operator::{Released, TenantNamespace, add, list, release};
+pub use owner::{OwnerStanding, Usable, owner_standing};
 pub use quantity::Quantity;
 pub use quota::{ParseQuantityError, Quota, QuotaError, Quotas};
 pub use settings::{NamespaceSettings, default_closed_ranges};

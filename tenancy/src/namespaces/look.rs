@@ -74,7 +74,7 @@ impl<D: TenantDirectory> Look<'_, D> {
             warn_before: settings.warn_before,
         };
         let directory = self.shared.directory.as_ref();
-        let standing = owner::gather(directory, &settings.elevated, &owner).await;
+        let standing = owner::owner_standing(directory, &settings.elevated, &owner).await;
         let now = directory.now();
         let next = life::next(&marks::read(meta), &standing, now, &times);
         let objects = self.shared.objects(name, &owner, next.tier, next.pods);

@@ -13,7 +13,7 @@ const MOST_SEALS: usize = 64;
 
 /// How an owner stands at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OwnerStanding {
+pub enum OwnerStanding {
     /// At least one seal of developer or more is usable.
     Usable(Usable),
     /// All seals were read, and none is.
@@ -24,19 +24,19 @@ pub(super) enum OwnerStanding {
 
 /// What the usable seals give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Usable {
+pub struct Usable {
     /// The best tier, not above what the owner may have; developer at least.
-    pub(super) tier: Tier,
+    pub tier: Tier,
     /// When the last of them expires.
-    pub(super) until: UnixMillis,
+    pub until: UnixMillis,
     /// When the first of them expires: something may change then.
-    pub(super) next: UnixMillis,
+    pub next: UnixMillis,
     /// All seals were read: there is no better tier and no later end.
-    pub(super) complete: bool,
+    pub complete: bool,
 }
 
-/// Asks the directory.
-pub(super) async fn gather<D: SealDirectory>(
+/// How an owner stands, by the directory.
+pub async fn owner_standing<D: SealDirectory>(
     directory: &D,
     elevated: &ElevatedOwners,
     owner: &Address,

@@ -63,7 +63,7 @@ fn chain(seals: Vec<Result<SealRecord, Unavailable>>) -> Chain {
 }
 
 async fn standing(chain: &Chain) -> OwnerStanding {
-    gather(chain, &ElevatedOwners::Any, &owner()).await
+    owner_standing(chain, &ElevatedOwners::Any, &owner()).await
 }
 
 const UNREADABLE: Result<SealRecord, Unavailable> = Err(Unavailable::ReadFailed);
@@ -135,7 +135,7 @@ async fn one_readable_developer_is_enough() {
 #[tokio::test]
 async fn others_than_the_elevated_are_developers() {
     let chain = chain(vec![Ok(record(10, 900))]);
-    let standing = gather(&chain, &ElevatedOwners::None, &owner()).await;
+    let standing = owner_standing(&chain, &ElevatedOwners::None, &owner()).await;
     let OwnerStanding::Usable(usable) = standing else {
         panic!("not usable");
     };
