@@ -1,6 +1,6 @@
 //! The webhooks in one process: TokenReviews and SubjectAccessReviews on one listener, admission of
-//! Nodes on another, node operators' REST API on a third, health and metrics on a fourth; one seal
-//! directory behind all.
+//! Nodes on another, node operators' REST API on a third, health and metrics on a fourth; the gate
+//! in front of K3s with its audit events; one seal directory behind all.
 //!
 //! Shape:  nothing here waits for the chain or for the API server: the process comes up without
 //!         either, says what is missing at `/readyz`, and serves as soon as they are there.
@@ -38,6 +38,7 @@ mod bearer;
 mod build;
 mod calls;
 mod chain;
+pub mod gate;
 mod homes;
 pub mod identity;
 mod joins;
@@ -53,6 +54,7 @@ mod work;
 use admission::Webhook;
 use answers::Answers;
 use calls::Calls;
+use gate::TheGate;
 use homes::Homes;
 use joins::Joins;
 use kube_client::KubeClient;
@@ -83,6 +85,9 @@ pub struct Server {
     pub api_address: Option<SocketAddr>,
     /// Where health and metrics are.
     pub metrics_address: SocketAddr,
+    /// Where the gate listens, if there is one.
+    pub gate_addresses: Vec<SocketAddr>,
+    gate: Option<TheGate>,
     health: Health,
     answers: Answers,
     work: Work,
@@ -112,6 +117,7 @@ pub async fn start(
     state_dir: &Path,
 ) -> Outcome<Server> {
     let settings = Settings::new(config)?;
+    let elevated = settings.authn.elevated.clone();
     let tls = listeners::tls(config, state_dir)?;
     let mut registry = Registry::default();
     let metrics = ServerMetrics::register(&mut registry);
@@ -192,10 +198,15 @@ pub async fn start(
         tasks.push(AbortOnDropHandle::new(opening));
     }
 
+    // Before the registry is served; nobody gets in through it who would not without it.
+    let gate = TheGate::open(config, elevated, &directory, &work, &mut registry)?;
     let reloads = ReloadMetrics::register(&mut registry);
     build::register(&mut registry);
     let health = Health::new();
     readiness::add_checks(&health, &directory, &work, door.as_ref());
+    if let Some(gate) = &gate {
+        readiness::add_gate(&health, &gate.gate);
+    }
     let shutdown = CancellationToken::new();
     // Reviews have a budget of their own that nothing else can use up.
     let limits = GroupLimits {
@@ -209,6 +220,7 @@ pub async fn start(
         max_body: MAX_BODY,
     };
     let admission = RouteGroup::new("admission", admission, &metrics);
+    let events = RouteGroup::new("audit", gate::events(), &metrics);
     let listeners = listeners::start(
         config,
         &tls,
@@ -216,6 +228,7 @@ pub async fn start(
             reviews: RouteGroup::new("reviews", limits, &metrics).wrap(answers.router()),
             admit: admission.wrap(admit_router(Arc::clone(&work.admit))),
             api: door.as_ref().map(Door::router),
+            audit: gate.as_ref().map(|gate| events.wrap(gate.gate.router())),
             health: health.clone(),
             registry,
         },
@@ -231,12 +244,18 @@ pub async fn start(
         operations = %listeners.operations.address,
         api = listeners.api.as_ref().map(|serving| field::display(serving.address)),
         admission = %listeners.admit.address,
+        audit = listeners.audit.as_ref().map(|serving| field::display(serving.address)),
         elevated_owners = config.elevated_owners.as_ref().map(crate::config::owners_text),
         "the webhooks are up"
     );
     Ok(Server {
         address: listeners.reviews.address,
         metrics_address: listeners.operations.address,
+        gate_addresses: gate
+            .as_ref()
+            .map(|gate| gate.addresses.clone())
+            .unwrap_or_default(),
+        gate,
         health,
         answers,
         work,
@@ -250,6 +269,7 @@ pub async fn start(
             Some(listeners.reviews),
             Some(listeners.admit),
             listeners.api,
+            listeners.audit,
             Some(listeners.operations),
         ]
         .into_iter()
@@ -283,8 +303,16 @@ impl Server {
         }
     }
 
-    /// Ends in order: listeners first, so that nobody asks any more.
+    /// The gate, if there is one.
+    pub fn gate(&self) -> Option<&api_gate::Gate> {
+        self.gate.as_ref().map(|gate| &gate.gate)
+    }
+
+    /// Ends in order: the gate first, then the listeners, so that nobody asks any more.
     pub async fn stop(mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.stop().await;
+        }
         self.shutdown.cancel();
         for listener in std::mem::take(&mut self.listeners) {
             // A listener that panicked has nothing left to drain.

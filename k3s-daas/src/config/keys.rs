@@ -234,6 +234,22 @@ settings! {
         api_requests_per_minute: NonZeroU32 = Some("100");
         /// How many calls of the REST API may be under way at once, of all seals together.
         api_in_flight: NonZeroU32 = Some("256");
+        /// Where the gate in front of K3s listens, one or more addresses with ports; empty: no gate.
+        /// K3s must listen on loopback alone then, as `config render` tells it with the same key.
+        gate_listen: List<SocketAddr> = Some("");
+        /// Where K3s listens behind the gate; when not given, 127.0.0.1 with the port of each
+        /// gate_listen.
+        gate_upstream: Option<SocketAddr> = None;
+        /// Where the API server sends its audit events: POST /audit. The gate needs them.
+        audit_listen: SocketAddr = Some("127.0.0.1:9445");
+        /// How many connections the gate lets in at once; each takes two files.
+        gate_max_connections: NonZeroU32 = Some("10000");
+        /// How many of them one peer may have: an IPv4 address, or an IPv6 network of 64 bits.
+        gate_max_per_peer: NonZeroU32 = Some("1000");
+        /// How many new ones a second one peer may open.
+        gate_new_per_second: NonZeroU32 = Some("200");
+        /// How long a peer may take for its first TLS record, in seconds.
+        gate_hello_seconds: Seconds = Some("10");
         /// Namespaces that are protected besides kube-*, default and the extension's own.
         protected_namespaces: List<String> = Some("");
         /// API groups of custom resources that developers may use in their own namespaces.

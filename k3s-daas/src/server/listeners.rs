@@ -1,5 +1,5 @@
-//! Where the server listens: reviews, admission and the REST API over TLS, each on a listener of its
-//! own, health and metrics without.
+//! Where the server listens: reviews, admission, audit events and the REST API over TLS, each on a
+//! listener of its own, health and metrics without.
 //!
 //! What strangers can reach (the REST API) shares no listener, no connection limit and no budget
 //! with what the API server asks: a flood there leaves reviews alone.
@@ -31,6 +31,8 @@ pub(super) struct Served {
     pub(super) admit: Router,
     /// None where the REST API is off.
     pub(super) api: Option<Router>,
+    /// None where nobody needs audit events.
+    pub(super) audit: Option<Router>,
     pub(super) health: Health,
     pub(super) registry: Registry,
 }
@@ -40,6 +42,7 @@ pub(super) struct Listeners {
     pub(super) reviews: Serving,
     pub(super) admit: Serving,
     pub(super) api: Option<Serving>,
+    pub(super) audit: Option<Serving>,
     pub(super) operations: Serving,
 }
 
@@ -77,6 +80,13 @@ pub(super) async fn start(
         }
         _ => None,
     };
+    let audit = match served.audit {
+        Some(router) => {
+            let (listen, transport) = (config.audit_listen, Transport::Tls(tls.webhooks.clone()));
+            Some(start("audit", "audit_listen", listen, transport, router).await?)
+        }
+        None => None,
+    };
     let operations = start(
         "operations",
         "metrics_listen",
@@ -89,6 +99,7 @@ pub(super) async fn start(
         reviews,
         admit,
         api,
+        audit,
         operations,
     })
 }
@@ -98,6 +109,7 @@ fn guarded(config: &ServerConfig) -> Outcome {
     for (key, listen) in [
         ("listen", config.listen),
         ("admit_listen", config.admit_listen),
+        ("audit_listen", config.audit_listen),
     ] {
         if config.tls_client_ca.is_none() && !listen.ip().is_loopback() {
             return Err(Failure::message(
@@ -198,7 +210,32 @@ fn believed(config: &ServerConfig) -> Outcome {
 pub(super) fn validate(config: &ServerConfig) -> Outcome {
     guarded(config)?;
     reachable(config)?;
-    believed(config)
+    believed(config)?;
+    behind(config)
+}
+
+/// Each connection is known by its loopback address.
+fn behind(config: &ServerConfig) -> Outcome {
+    let doors = super::gate::doors(config);
+    let loopback = |upstream: SocketAddr| upstream.is_ipv4() && upstream.ip().is_loopback();
+    if let Some(door) = doors.iter().find(|door| !loopback(door.upstream)) {
+        return Err(Failure::message(
+            Kind::Usage,
+            format!(
+                "gate_upstream is {}: K3s behind the gate must listen on loopback (127.0.0.0/8)",
+                door.upstream
+            ),
+        )
+        .next("give K3s bind-address: 127.0.0.1, as `config render` does with gate_listen set"));
+    }
+    match doors.iter().find(|door| door.listen == door.upstream) {
+        Some(door) => Err(Failure::message(
+            Kind::Usage,
+            format!("the gate and K3s can't both listen on {}", door.listen),
+        )
+        .next("give gate_listen the advertised address, or another port with gate_upstream set")),
+        None => Ok(()),
+    }
 }
 
 /// What the listeners show.
@@ -215,7 +252,11 @@ pub(super) fn tls(config: &ServerConfig, state_dir: &Path) -> Outcome<Certificat
     let (configured, of_api) = (certificate_pair(config)?, api_pair(config)?);
     let made = if configured.is_none() || of_api.is_none() {
         let mut names = vec!["localhost".to_owned(), config.listen.ip().to_string()];
-        let others = [Some(config.admit_listen), config.api_listen];
+        let others = [
+            Some(config.admit_listen),
+            Some(config.audit_listen),
+            config.api_listen,
+        ];
         for listen in others.into_iter().flatten() {
             let name = listen.ip().to_string();
             if !listen.ip().is_unspecified() && !names.contains(&name) {

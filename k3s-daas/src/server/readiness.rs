@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api_gate::Gate;
 use sui_ledger::directory::Directory;
 use tenancy::guards::{GuardStatus, Standing};
 use webhook_server::Health;
@@ -69,6 +70,18 @@ pub(super) fn add_checks(
     health.add_fn("guards", move || match lacking(&guards.status()) {
         None => Ok(()),
         Some(why) => Err(why.into()),
+    });
+}
+
+/// Adds the check of the gate: whether anybody else can come in.
+pub(super) fn add_gate(health: &Health, gate: &Gate) {
+    let gate = gate.clone();
+    health.add_fn("gate", move || {
+        if gate.is_full() {
+            Err("all connections that gate_max_connections allows are open".into())
+        } else {
+            Ok(())
+        }
     });
 }
 

@@ -16,7 +16,7 @@ use crate::config::keys::{Effective, ServerConfig};
 use crate::failure::Outcome;
 
 /// The keys that count without a restart.
-pub const LIVE: [&str; 21] = [
+pub const LIVE: [&str; 25] = [
     "elevated_owners",
     "tenancy",
     "audiences",
@@ -38,6 +38,10 @@ pub const LIVE: [&str; 21] = [
     "node_warn_seconds",
     "cluster_ranges",
     "api_requests_per_minute",
+    "gate_max_connections",
+    "gate_max_per_peer",
+    "gate_new_per_second",
+    "gate_hello_seconds",
 ];
 /// Keys whose values may hold somebody's access key.
 const HIDDEN: [&str; 1] = ["endpoint"];
@@ -178,6 +182,10 @@ fn merged(running: &ServerConfig, new: &ServerConfig) -> ServerConfig {
         node_warn_seconds: new.node_warn_seconds,
         cluster_ranges: new.cluster_ranges,
         api_requests_per_minute: new.api_requests_per_minute,
+        gate_max_connections: new.gate_max_connections,
+        gate_max_per_peer: new.gate_max_per_peer,
+        gate_new_per_second: new.gate_new_per_second,
+        gate_hello_seconds: new.gate_hello_seconds,
         ..running.clone()
     }
 }
@@ -243,6 +251,9 @@ impl Server {
             self.work.admit.replace_settings(settings.admit);
             self.webhook.replace(&config);
             self.work.trusted.replace(settings.trusted);
+            if let Some(gate) = &self.gate {
+                gate.replace(&config, settings.authn.elevated.clone());
+            }
             Reloaded::Applied
         };
         let keys = loaded.keys;
