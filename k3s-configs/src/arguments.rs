@@ -46,6 +46,8 @@ pub(crate) enum File {
     AuthenticationKubeconfig,
     AuthorizationKubeconfig,
     AdmissionKubeconfig,
+    AuditKubeconfig,
+    AuditPolicy,
     Authorization,
     Admission,
     Unit,
@@ -61,6 +63,8 @@ impl File {
             Self::AuthenticationKubeconfig => "k3s-daas/authentication-webhook.kubeconfig",
             Self::AuthorizationKubeconfig => "k3s-daas/authorization-webhook.kubeconfig",
             Self::AdmissionKubeconfig => "k3s-daas/admission-webhook.kubeconfig",
+            Self::AuditKubeconfig => "k3s-daas/audit-webhook.kubeconfig",
+            Self::AuditPolicy => "k3s-daas/audit-policy.yaml",
             Self::Authorization => "k3s-daas/authorization.yaml",
             Self::Admission => "k3s-daas/admission.yaml",
             Self::Unit => "systemd/k3s-daas.service",
@@ -152,10 +156,13 @@ pub(crate) fn arguments(settings: &Settings) -> Vec<Argument> {
             "whoever may make tokens of service accounts today has none of them after a day",
         ),
     ];
-    if let Some(longest) = settings.longest_watch {
+    if settings.gate.is_some() {
+        arguments.extend(audit_arguments(&settings.output_dir));
+    }
+    if let Some(longest) = settings.longest_watch_seconds() {
         arguments.push(replace(
             "min-request-timeout",
-            longest.as_secs().to_string(),
+            longest.to_string(),
             "a watch that outlives its seal ends after this many seconds to twice as many",
         ));
     }
@@ -167,6 +174,47 @@ pub(crate) fn arguments(settings: &Settings) -> Vec<Argument> {
         ));
     }
     arguments
+}
+
+/// Audit events for the gate: soon, in batches that stay small, and as many as there are.
+fn audit_arguments(output_dir: &Path) -> impl Iterator<Item = Argument> {
+    let path = |file: File| file.absolute(output_dir).display().to_string();
+    let soon = "the gate knows within a moment who is on a connection";
+    let many = "no event waits for others' or is dropped when many come at once";
+    [
+        (
+            "audit-policy-file",
+            path(File::AuditPolicy),
+            "tells of watches, and of sessions and streams into pods, without bodies",
+        ),
+        (
+            "audit-webhook-config-file",
+            path(File::AuditKubeconfig),
+            "tells the gate who is on which connection",
+        ),
+        (
+            "audit-webhook-version",
+            "audit.k8s.io/v1".to_owned(),
+            "the only one there is",
+        ),
+        (
+            "audit-webhook-mode",
+            "batch".to_owned(),
+            "no request waits for the gate",
+        ),
+        ("audit-webhook-batch-max-wait", "200ms".to_owned(), soon),
+        ("audit-webhook-batch-max-size", "64".to_owned(), soon),
+        ("audit-webhook-batch-throttle-qps", "100".to_owned(), many),
+        ("audit-webhook-batch-throttle-burst", "200".to_owned(), many),
+        ("audit-webhook-batch-buffer-size", "20000".to_owned(), many),
+    ]
+    .into_iter()
+    .map(|(name, value, why)| Argument {
+        name,
+        operation: Operation::Replace,
+        value,
+        why,
+    })
 }
 
 /// The controller manager's arguments, likewise as items.
@@ -205,6 +253,7 @@ pub(crate) fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::GateMode;
 
     fn items(settings: &Settings) -> Vec<String> {
         kube_apiserver_args(settings).unwrap()
@@ -234,6 +283,21 @@ mod tests {
         let items = items(&Settings::default());
         // The API server adds ten of its own.
         assert!(items.contains(&"authentication-token-webhook-cache-ttl=10s".to_owned()));
+    }
+
+    #[test]
+    fn behind_the_gate_events_are_told_and_watches_live_longer() {
+        let without = items(&Settings::default());
+        assert!(!without.iter().any(|item| item.starts_with("audit-")));
+        assert!(without.contains(&"min-request-timeout=120".to_owned()));
+        let with = items(&Settings {
+            gate: Some(GateMode::default()),
+            ..Settings::default()
+        });
+        assert!(with.contains(&"min-request-timeout=600".to_owned()));
+        assert!(with.contains(&"audit-webhook-batch-max-wait=200ms".to_owned()));
+        let policy = "audit-policy-file=/etc/rancher/k3s/k3s-daas/audit-policy.yaml";
+        assert!(with.contains(&policy.to_owned()));
     }
 
     #[test]

@@ -3,17 +3,22 @@
 //! Shape:  a YAML map of K3s's long flags. A key with `+` adds to the operator's own list instead
 //!         of wiping it. Every text is quoted as JSON, which YAML includes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::arguments::{Argument, arguments, controller_manager_arguments};
 use crate::settings::{PackagedComponent, Profile, Settings};
+
+/// What the certificate's names are for.
+pub(crate) const TLS_SANS_WHY: &str =
+    "whoever comes through the gate finds its name in the certificate";
 
 /// A switch or a value of K3s's own.
 #[derive(Debug)]
 pub(crate) struct Flag {
     pub(crate) name: &'static str,
     /// As YAML.
-    pub(crate) value: &'static str,
+    pub(crate) value: Cow<'static, str>,
     pub(crate) why: &'static str,
 }
 
@@ -21,7 +26,7 @@ pub(crate) struct Flag {
 pub(crate) fn flags(settings: &Settings) -> Vec<Flag> {
     let mut flags = vec![Flag {
         name: "disable-helm-controller",
-        value: "true",
+        value: "true".into(),
         why: "whoever may write a HelmChart would be cluster-admin",
     }];
     match settings.profile {
@@ -29,32 +34,61 @@ pub(crate) fn flags(settings: &Settings) -> Vec<Flag> {
         Profile::Production => flags.extend([
             Flag {
                 name: "disable-agent",
-                value: "true",
+                value: "true".into(),
                 why: "no pods beside the control plane",
             },
             Flag {
                 name: "disable-kube-proxy",
-                value: "true",
+                value: "true".into(),
                 why: "strict worker isolation: every node would share its identity, for a year",
             },
             Flag {
                 name: "flannel-backend",
-                value: "\"none\"",
+                value: "\"none\"".into(),
                 why: "strict worker isolation: a CNI with per-pod service accounts does its work",
             },
             Flag {
                 name: "disable-network-policy",
-                value: "true",
+                value: "true".into(),
                 why: "strict worker isolation: likewise",
             },
             Flag {
                 name: "secrets-encryption",
-                value: "true",
+                value: "true".into(),
                 why: "Secrets are encrypted at rest",
             },
         ]),
     }
+    if let Some(gate) = &settings.gate {
+        flags.push(Flag {
+            name: "bind-address",
+            value: "\"127.0.0.1\"".into(),
+            why: "only the gate is reachable: it ends connections when their seal ends",
+        });
+        if let Some(advertise) = gate.advertise {
+            flags.push(Flag {
+                name: "advertise-address",
+                value: quoted(&advertise.to_string()).into(),
+                why: "agents and pods come through the gate",
+            });
+        }
+    }
     flags
+}
+
+/// More names of the API server's certificate.
+pub(crate) fn tls_sans(settings: &Settings) -> Vec<String> {
+    let Some(gate) = &settings.gate else {
+        return Vec::new();
+    };
+    let advertise = gate.advertise.map(|address| address.to_string());
+    let mut names: Vec<String> = advertise.into_iter().collect();
+    for name in &gate.tls_sans {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 /// Those of K3s's components that are off.
@@ -79,6 +113,13 @@ pub(crate) fn render(settings: &Settings) -> String {
             &mut text,
             &format!("\n# {}\n{}: {}", flag.why, flag.name, flag.value),
         );
+    }
+    let names = tls_sans(settings);
+    if !names.is_empty() {
+        line(&mut text, &format!("\n# {TLS_SANS_WHY}\ntls-san+:"));
+        for name in names {
+            line(&mut text, &format!("  - {}", quoted(&name)));
+        }
     }
     let disabled: Vec<_> = disabled(settings).collect();
     if !disabled.is_empty() {
@@ -188,6 +229,26 @@ mod tests {
                 .get("disable-kube-proxy")
                 .is_none()
         );
+    }
+
+    #[test]
+    fn behind_the_gate_k3s_listens_on_loopback_and_names_the_gate() {
+        let gate = crate::GateMode {
+            advertise: Some("203.0.113.7".parse().unwrap()),
+            tls_sans: vec!["api.example.com".to_owned()],
+            ..crate::GateMode::default()
+        };
+        let value = parsed(&Settings {
+            gate: Some(gate),
+            ..Settings::default()
+        });
+        assert_eq!(value["bind-address"], "127.0.0.1");
+        assert_eq!(value["advertise-address"], "203.0.113.7");
+        assert_eq!(
+            texts(&value["tls-san+"]),
+            ["203.0.113.7", "api.example.com"]
+        );
+        assert!(parsed(&Settings::default()).get("bind-address").is_none());
     }
 
     #[test]

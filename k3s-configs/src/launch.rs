@@ -12,6 +12,7 @@ mod find;
 mod k3s;
 mod kubectl;
 mod modules;
+mod place;
 mod port;
 mod running;
 #[cfg(feature = "testing")]
@@ -24,7 +25,10 @@ use std::time::{Duration, Instant};
 pub use error::LaunchError;
 pub use find::{Binary, ControlPlaneKind, FoundBy, Search, find_control_plane, find_kubectl};
 pub use kubectl::KubectlCommand;
+pub use place::Door;
 pub use running::ControlPlane;
+
+use place::Place;
 
 /// How long a start may take. Measured: 3 s for the modules and 5 s for K3s on two idle cores;
 /// the rest is for busy ones.
@@ -45,12 +49,16 @@ pub struct StartOptions {
     /// A rendered drop-in for K3s. Where there is one, K3s takes it *instead of* both lists of
     /// arguments, which it holds already; the modules only know the arguments.
     pub k3s_config_drop_in: Option<PathBuf>,
-    /// The API server's port. `None`: the one of an earlier run, else a free one.
+    /// The API server's port, or the gate's. `None`: the one of an earlier run, else a free one.
     pub port: Option<u16>,
     /// The address that it listens on for workers in namespaces of their own, such as
     /// [`AgentNetwork::server_address`](agent::AgentNetwork::server_address). `None`: 127.0.0.1, and
     /// no workers.
     pub reachable_at: Option<Ipv4Addr>,
+    /// Whether it listens on loopback alone and its clients come through a gate, which the caller
+    /// opens: [`ControlPlane::doors`](ControlPlane) says where. The arguments should then be those
+    /// of [`Settings::gate`](crate::Settings), or the gate hears of nobody.
+    pub behind_gate: bool,
     /// Whether each write waits for the disk. Tests do without.
     pub durable: bool,
     /// How long a start may take.
@@ -70,6 +78,7 @@ impl StartOptions {
             k3s_config_drop_in: None,
             port: None,
             reachable_at: None,
+            behind_gate: false,
             durable: true,
             ready_within: READY_WITHIN,
             kubectl: None,
@@ -84,8 +93,7 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
     let started = Instant::now();
     let dir = absolute(&options.dir)?;
     make_private_dir(&dir)?;
-    let address = options.reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
-    let ports = port::choose(&dir, address, options.port, binary.kind)?;
+    let place = Place::choose(&dir, &options, binary.kind)?;
     let arguments = Arguments::of(&options);
     let kubectl = match options.kubectl {
         Some(kubectl) => kubectl,
@@ -96,16 +104,15 @@ pub async fn start(binary: &Binary, options: StartOptions) -> Result<ControlPlan
         ControlPlaneKind::K3s => k3s::plan(
             binary,
             &dir,
-            (options.reachable_at, ports),
+            place,
             &arguments,
             options.k3s_config_drop_in.as_deref(),
         )?,
         ControlPlaneKind::Modules => {
-            let at = (options.reachable_at, ports);
-            modules::plan(binary, &dir, at, &arguments, options.durable)
+            modules::plan(binary, &dir, place, &arguments, options.durable)
         }
     };
-    tracing::debug!(kind = binary.kind.label(), dir = %dir.display(), port = ports, "starting a control plane");
+    tracing::debug!(kind = binary.kind.label(), dir = %dir.display(), at = place.direct_url(), "starting a control plane");
     let mut running = running::spawn(binary.kind, plan, kubectl)?;
     running.wait_ready(started, options.ready_within).await?;
     Ok(running)

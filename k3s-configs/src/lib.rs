@@ -11,6 +11,7 @@ pub mod access;
 mod admission;
 mod agent;
 mod arguments;
+mod audit;
 mod authorization;
 mod k3s_config;
 pub mod launch;
@@ -23,6 +24,6 @@ pub use agent::{AgentSettings, render_agent};
 pub use arguments::{Argument, Operation, kube_apiserver_args, kube_controller_manager_args};
 pub use render::{Explained, RenderedFile, explain, render};
 pub use settings::{
-    ClientCertificate, DEFAULT_AUDIENCES, PackagedComponent, Profile, RenderError, Settings,
-    SystemdUnits,
+    ClientCertificate, DEFAULT_AUDIENCES, GateMode, LongestWatch, PackagedComponent, Profile,
+    RenderError, Settings, SystemdUnits,
 };

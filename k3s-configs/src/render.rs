@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::arguments::{File, arguments, controller_manager_arguments};
 use crate::settings::{RenderError, Settings};
-use crate::{admission, authorization, k3s_config, systemd, webhook_kubeconfig};
+use crate::{admission, audit, authorization, k3s_config, systemd, webhook_kubeconfig};
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,23 @@ pub fn render(settings: &Settings) -> Result<Vec<RenderedFile>, RenderError> {
             "what the API server shows the webhook that looks at Nodes",
         ));
     }
+    if let Some(gate) = &settings.gate {
+        files.push(rendered(
+            File::AuditPolicy,
+            0o644,
+            yaml(File::AuditPolicy, audit::render())?,
+            "what the API server tells the gate",
+        ));
+        files.push(rendered(
+            File::AuditKubeconfig,
+            0o600,
+            yaml(
+                File::AuditKubeconfig,
+                webhook_kubeconfig::render(settings, &gate.audit_url),
+            )?,
+            "where the API server sends audit events",
+        ));
+    }
     if let Some(units) = &settings.systemd {
         files.push(rendered(
             File::Unit,
@@ -141,6 +158,13 @@ pub fn explain(settings: &Settings) -> Result<Vec<Explained>, RenderError> {
             value: flag.value.trim_matches('"').to_owned(),
             why: flag.why,
         });
+    let names = k3s_config::tls_sans(settings);
+    let names = names.into_iter().map(|name| Explained {
+        file: file.clone(),
+        setting: "tls-san".to_owned(),
+        value: name,
+        why: k3s_config::TLS_SANS_WHY,
+    });
     let disabled = k3s_config::disabled(settings).map(|component| Explained {
         file: file.clone(),
         setting: "disable".to_owned(),
@@ -150,6 +174,7 @@ pub fn explain(settings: &Settings) -> Result<Vec<Explained>, RenderError> {
     Ok(arguments
         .chain(controllers)
         .chain(flags)
+        .chain(names)
         .chain(disabled)
         .collect())
 }

@@ -78,6 +78,40 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+/// When watches end by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LongestWatch {
+    /// As fits what else ends them.
+    #[default]
+    Fitting,
+    /// After this time to twice as long.
+    After(Duration),
+    /// Kubernetes's own 30 minutes.
+    Kubernetes,
+}
+
+/// K3s behind the gate: it listens on loopback alone, and tells the gate who is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateMode {
+    /// The address that K3s tells agents and pods: the gate's. `None` where nobody comes from
+    /// another machine.
+    pub advertise: Option<IpAddr>,
+    /// More names and addresses for the API server's certificate: those of a load balancer, say.
+    pub tls_sans: Vec<String>,
+    /// Where audit events go. Default `https://127.0.0.1:9445/audit`.
+    pub audit_url: String,
+}
+
+impl Default for GateMode {
+    fn default() -> Self {
+        Self {
+            advertise: None,
+            tls_sans: Vec::new(),
+            audit_url: "https://127.0.0.1:9445/audit".to_owned(),
+        }
+    }
+}
+
 /// What the systemd units name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemdUnits {
@@ -121,8 +155,11 @@ pub struct Settings {
     /// own deadline of 2 s, so that its refusal arrives rather than a timeout.
     pub authorization_timeout: Duration,
     /// Where nothing else ends the watches of a seal that has ended, they end by themselves after
-    /// this time to twice as long. Default 120 s; `None` leaves Kubernetes's 30 minutes.
-    pub longest_watch: Option<Duration>,
+    /// this time to twice as long. [`LongestWatch::Fitting`] by default: 120 s, or 600 s behind the
+    /// gate, which ends them within seconds unless their audit event was lost.
+    pub longest_watch: LongestWatch,
+    /// K3s behind the gate. Default none.
+    pub gate: Option<GateMode>,
     /// Names of the control plane's own nodes, which need no seal.
     pub control_plane_nodes: Vec<String>,
     /// Which of K3s's components stay on. Default none: each is somebody's pod on a node, and
@@ -146,7 +183,8 @@ impl Default for Settings {
             audiences: DEFAULT_AUDIENCES.map(str::to_owned).to_vec(),
             token_cache_ttl: Duration::from_secs(10),
             authorization_timeout: Duration::from_secs(3),
-            longest_watch: Some(Duration::from_mins(2)),
+            longest_watch: LongestWatch::default(),
+            gate: None,
             control_plane_nodes: Vec::new(),
             packaged_components: BTreeSet::new(),
             systemd: Some(SystemdUnits {
@@ -206,6 +244,9 @@ pub enum RenderError {
     /// Kubernetes counts it in seconds, and takes zero for "no bound".
     #[error("longest_watch: {0:?} is not at least a second")]
     LongestWatch(Duration),
+    /// Agents and pods are told it: it must lead them to the gate.
+    #[error("advertise_address: {0} is no address at which others reach the gate")]
+    Advertise(IpAddr),
     /// Without audiences a token for anybody's service would be taken here.
     #[error("audiences: needs at least one, each without commas or spaces")]
     Audiences,
@@ -238,6 +279,9 @@ impl Settings {
         self.validate_url("authenticate_url", &self.authenticate_url)?;
         self.validate_url("authorize_url", &self.authorize_url)?;
         self.validate_url("admit_url", &self.admit_url)?;
+        if let Some(gate) = &self.gate {
+            self.validate_gate(gate)?;
+        }
         for name in &self.control_plane_nodes {
             if !is_dns_subdomain(name) {
                 return Err(RenderError::NodeName(name.clone()));
@@ -248,7 +292,7 @@ impl Settings {
         {
             return Err(RenderError::Timeout(self.authorization_timeout));
         }
-        if let Some(longest) = self.longest_watch
+        if let LongestWatch::After(longest) = self.longest_watch
             && longest.as_secs() == 0
         {
             return Err(RenderError::LongestWatch(longest));
@@ -266,6 +310,35 @@ impl Settings {
             return Err(RenderError::NeedsHelm);
         }
         Ok(())
+    }
+
+    fn validate_gate(&self, gate: &GateMode) -> Result<(), RenderError> {
+        self.validate_url("audit_url", &gate.audit_url)?;
+        if let Some(advertise) = gate.advertise
+            && (advertise.is_unspecified() || advertise.is_loopback() || advertise.is_multicast())
+        {
+            return Err(RenderError::Advertise(advertise));
+        }
+        for name in &gate.tls_sans {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:*".contains(&b);
+            if name.is_empty() || !name.bytes().all(plain) {
+                return Err(RenderError::Unprintable {
+                    setting: "tls_san",
+                    value: name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// In seconds, where it is not Kubernetes's own.
+    pub(crate) const fn longest_watch_seconds(&self) -> Option<u64> {
+        match self.longest_watch {
+            LongestWatch::Kubernetes => None,
+            LongestWatch::After(longest) => Some(longest.as_secs()),
+            LongestWatch::Fitting if self.gate.is_some() => Some(600),
+            LongestWatch::Fitting => Some(120),
+        }
     }
 
     fn validate_url(&self, setting: &'static str, url: &str) -> Result<(), RenderError> {

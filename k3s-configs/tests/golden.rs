@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use k3s_configs::{
-    AgentSettings, ClientCertificate, Profile, RenderedFile, Settings, explain, render,
+    AgentSettings, ClientCertificate, GateMode, Profile, RenderedFile, Settings, explain, render,
     render_agent,
 };
 
@@ -29,6 +29,10 @@ fn examples() -> [(&'static str, Settings); 2] {
                     key: "/etc/k3s-daas/tls/kube-apiserver.key".into(),
                 }),
                 control_plane_nodes: vec!["server-1".to_owned()],
+                gate: Some(GateMode {
+                    advertise: Some([203, 0, 113, 7].into()),
+                    ..GateMode::default()
+                }),
                 ..Settings::default()
             },
         ),
@@ -124,8 +128,10 @@ fn every_file_that_a_file_names_is_rendered() {
                 named += 1;
             }
         }
-        // Three arguments, three authorizers, and where there is one who the API server is.
-        let expected = 6 + usize::from(settings.client_certificate.is_some());
+        // Three arguments, three authorizers, where there is one who the API server is, and for the
+        // gate the policy and the webhook of events.
+        let gate = if settings.gate.is_some() { 2 } else { 0 };
+        let expected = 6 + gate + usize::from(settings.client_certificate.is_some());
         assert_eq!(named, expected, "{name}");
     }
 }

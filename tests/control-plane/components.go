@@ -226,10 +226,15 @@ func schedulerComponent(s *settings) component {
 
 // supervisorComponent is the double of K3s's supervisor, through which machines join.
 func supervisorComponent(s *settings) component {
-	listen := func(port int) string { return net.JoinHostPort(s.bindAddress.String(), strconv.Itoa(port)) }
+	// Agents are told where to go, which need not be where the API server listens: a gate may stand
+	// between.
+	advertised := s.advertiseAddress
+	if advertised == "" {
+		advertised = s.bindAddress.String()
+	}
 	return component{"supervisor", []string{
-		"--listen=" + listen(s.supervisorPort),
-		"--api-server=" + listen(s.securePort),
+		"--listen=" + net.JoinHostPort(s.bindAddress.String(), strconv.Itoa(s.supervisorPort)),
+		"--api-server=" + net.JoinHostPort(advertised, strconv.Itoa(s.securePort)),
 		"--tls-dir=" + s.path("tls"),
 		"--kubeconfig=" + s.path("cred", "supervisor.kubeconfig"),
 		"--webhook-config=" + arguments.Value(s.apiserver, webhookFlag),

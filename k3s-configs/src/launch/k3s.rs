@@ -1,6 +1,5 @@
 //! A K3s server without an agent: how it is called.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use tokio::process::Command;
@@ -9,6 +8,7 @@ use super::Arguments;
 use super::error::LaunchError;
 use super::find::Binary;
 use super::modules::flag;
+use super::place::Place;
 use super::running::Plan;
 
 /// K3s does not end with its parent, so a shell in between watches our pipe: when it closes, K3s
@@ -53,7 +53,7 @@ const PACKAGED: [&str; 5] = [
 pub(super) fn plan(
     binary: &Binary,
     dir: &Path,
-    (reachable_at, port): (Option<Ipv4Addr>, u16),
+    place: Place,
     arguments: &Arguments,
     drop_in: Option<&Path>,
 ) -> Result<Plan, LaunchError> {
@@ -102,15 +102,14 @@ pub(super) fn plan(
             "--kube-scheduler-arg=secure-port=0",
             "--kube-cloud-controller-manager-arg=secure-port=0",
         ])
-        .arg(format!("--https-listen-port={port}"))
-        .arg(format!("--lb-server-port={}", port.saturating_add(2)));
-    let address = reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
-    let url = format!("https://{address}:{port}");
-    command.arg(format!("--bind-address={address}"));
-    if reachable_at.is_some() {
+        .arg(format!("--https-listen-port={}", place.port))
+        .arg(format!("--lb-server-port={}", place.port.saturating_add(2)))
+        .arg(format!("--bind-address={}", place.bind));
+    if let Some(address) = place.advertise {
         command
             .arg(format!("--advertise-address={address}"))
             .arg(format!("--node-ip={address}"))
+            .arg(format!("--tls-san={address}"))
             // Logs and exec go over the tunnel that agents open.
             .arg("--egress-selector-mode=agent");
     } else {
@@ -131,8 +130,10 @@ pub(super) fn plan(
     Ok(Plan {
         command,
         program: binary.path.clone(),
-        join_url: reachable_at.map(|_| url.clone()),
-        url,
+        join_url: place.advertise.map(|_| place.url()),
+        url: place.url(),
+        direct_url: place.direct_url(),
+        doors: place.doors(1),
         admin_kubeconfig,
         ca: data_dir.join("server/tls/server-ca.crt"),
         log: dir.join("control-plane.log"),

@@ -20,7 +20,7 @@ const FILE: &str = "port";
 
 /// How many ports in a row it needs: K3s's API server listens on the port after the public one,
 /// its agent's load balancer takes a third.
-const fn width(kind: ControlPlaneKind) -> u16 {
+pub(super) const fn width(kind: ControlPlaneKind) -> u16 {
     match kind {
         ControlPlaneKind::K3s => 3,
         // The API server's, and that of the double of K3s's supervisor.
@@ -28,19 +28,20 @@ const fn width(kind: ControlPlaneKind) -> u16 {
     }
 }
 
-/// The port that was asked for, else that of an earlier run, else a free one.
+/// The port that was asked for, else that of an earlier run, else a free one; with as many after it
+/// as are needed.
 pub(super) fn choose(
     dir: &Path,
     address: Ipv4Addr,
     wanted: Option<u16>,
-    kind: ControlPlaneKind,
+    width: u16,
 ) -> Result<u16, LaunchError> {
     let file = dir.join(FILE);
     let earlier = || std::fs::read_to_string(&file).ok()?.trim().parse().ok();
     let port = match wanted.or_else(earlier) {
-        Some(port) if all_free(address, port, width(kind)) => port,
+        Some(port) if all_free(address, port, width) => port,
         Some(port) => return Err(LaunchError::PortTaken { port }),
-        None => free(address, width(kind))?,
+        None => free(address, width)?,
     };
     std::fs::write(&file, format!("{port}\n"))
         .map_err(|source| LaunchError::file(&file, source))?;
@@ -73,12 +74,20 @@ fn all_free(address: Ipv4Addr, port: u16, width: u16) -> bool {
 mod tests {
     use super::*;
 
+    fn choose_for(
+        kind: ControlPlaneKind,
+        dir: &Path,
+        wanted: Option<u16>,
+    ) -> Result<u16, LaunchError> {
+        choose(dir, Ipv4Addr::LOCALHOST, wanted, width(kind))
+    }
+
     #[test]
     fn a_second_run_on_the_folder_takes_the_same_port() {
         let dir = tempfile::tempdir().unwrap();
-        let port = choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap();
+        let port = choose_for(ControlPlaneKind::K3s, dir.path(), None).unwrap();
         assert_eq!(
-            choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap(),
+            choose_for(ControlPlaneKind::K3s, dir.path(), None).unwrap(),
             port
         );
     }
@@ -89,7 +98,7 @@ mod tests {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         assert!(matches!(
-            choose(dir.path(), Ipv4Addr::LOCALHOST, Some(port), ControlPlaneKind::Modules),
+            choose_for(ControlPlaneKind::Modules, dir.path(), Some(port)),
             Err(LaunchError::PortTaken { port: refused }) if refused == port
         ));
     }
@@ -97,18 +106,10 @@ mod tests {
     #[test]
     fn k3s_needs_the_ports_after_its_own_as_well() {
         let dir = tempfile::tempdir().unwrap();
-        let port = choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).unwrap();
+        let port = choose_for(ControlPlaneKind::K3s, dir.path(), None).unwrap();
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 2)).unwrap();
-        assert!(choose(dir.path(), Ipv4Addr::LOCALHOST, None, ControlPlaneKind::K3s).is_err());
-        assert!(
-            choose(
-                dir.path(),
-                Ipv4Addr::LOCALHOST,
-                None,
-                ControlPlaneKind::Modules
-            )
-            .is_ok()
-        );
+        assert!(choose_for(ControlPlaneKind::K3s, dir.path(), None).is_err());
+        assert!(choose_for(ControlPlaneKind::Modules, dir.path(), None).is_ok());
     }
 
     #[test]

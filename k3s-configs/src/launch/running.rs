@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::error::LaunchError;
 use super::find::ControlPlaneKind;
 use super::kubectl::KubectlCommand;
+use super::place::Door;
 
 /// Between two questions whether it is ready.
 const POLL: Duration = Duration::from_millis(150);
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     pub(super) command: Command,
     pub(super) program: PathBuf,
     pub(super) url: String,
+    pub(super) direct_url: String,
+    pub(super) doors: Vec<Door>,
     pub(super) join_url: Option<String>,
     pub(super) admin_kubeconfig: PathBuf,
     pub(super) ca: PathBuf,
@@ -46,10 +49,14 @@ pub(super) struct Plan {
 pub struct ControlPlane {
     /// Which one runs.
     pub kind: ControlPlaneKind,
-    /// A kubeconfig in group `system:masters`.
+    /// A kubeconfig in group `system:masters`, for the direct address.
     pub admin_kubeconfig: PathBuf,
-    /// Where the API server listens.
+    /// Where clients find the API server: at the gate, where it is behind one.
     pub url: String,
+    /// Where the API server listens; the same without a gate.
+    pub direct_url: String,
+    /// What the gate has to open; empty without one.
+    pub doors: Vec<Door>,
     /// Where workers join: K3s's supervisor, or what stands in for it. Only with
     /// [`StartOptions::reachable_at`](super::StartOptions::reachable_at).
     pub join_url: Option<String>,
@@ -102,6 +109,8 @@ pub(super) fn spawn(
         kind,
         admin_kubeconfig: plan.admin_kubeconfig,
         url: plan.url,
+        direct_url: plan.direct_url,
+        doors: plan.doors,
         join_url: plan.join_url,
         version: String::new(),
         ca_pem: String::new(),

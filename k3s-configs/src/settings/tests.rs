@@ -132,10 +132,50 @@ fn refuses_times_that_kubernetes_takes_for_something_else() {
     }
     let short = Duration::from_millis(999);
     assert_eq!(
-        refused(|s| s.longest_watch = Some(short)),
+        refused(|s| s.longest_watch = LongestWatch::After(short)),
         RenderError::LongestWatch(short)
     );
-    accepted(|s| s.longest_watch = None);
+    accepted(|s| s.longest_watch = LongestWatch::Kubernetes);
+}
+
+#[test]
+fn refuses_a_gate_that_others_could_not_reach_or_that_hears_in_the_clear() {
+    let gate = |edit: fn(&mut GateMode)| {
+        let mut gate = GateMode::default();
+        edit(&mut gate);
+        move |s: &mut Settings| s.gate = Some(gate.clone())
+    };
+    accepted(gate(|_| {}));
+    accepted(gate(|g| g.advertise = Some([203, 0, 113, 7].into())));
+    accepted(gate(|g| {
+        g.tls_sans = vec!["*.example.org".to_owned(), "2001:db8::7".to_owned()];
+    }));
+    for address in ["127.0.0.1", "0.0.0.0", "224.0.0.1", "::1", "::"] {
+        let address = address.parse().unwrap();
+        let advertise = |s: &mut Settings| {
+            s.gate = Some(GateMode {
+                advertise: Some(address),
+                ..GateMode::default()
+            });
+        };
+        assert_eq!(refused(advertise), RenderError::Advertise(address));
+    }
+    refused(gate(|g| {
+        g.audit_url = "http://127.0.0.1:9445/audit".to_owned();
+    }));
+    // Off loopback it needs a client certificate, as the others do.
+    refused(gate(|g| {
+        g.audit_url = "https://192.0.2.1:9445/audit".to_owned();
+    }));
+    for name in ["", "a b", "a,b", "a\n"] {
+        let names = |s: &mut Settings| {
+            s.gate = Some(GateMode {
+                tls_sans: vec![name.to_owned()],
+                ..GateMode::default()
+            });
+        };
+        refused(names);
+    }
 }
 
 #[test]
