@@ -1,11 +1,12 @@
 //! K3s's files, rendered from our configuration and written where they belong.
 
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use authz_webhook::Isolation;
 use k3s_configs::{
-    AgentSettings, ClientCertificate, PackagedComponent, Profile, RenderedFile, Settings,
+    AgentSettings, ClientCertificate, GateMode, PackagedComponent, Profile, RenderedFile, Settings,
     SystemdUnits,
 };
 use webhook_server::pki::DevPki;
@@ -62,6 +63,7 @@ pub fn settings(
         client_certificate,
         audiences: server.audiences.0.clone(),
         token_cache_ttl: std::time::Duration::from_secs(k3s.token_cache_seconds),
+        gate: gate(k3s, server)?,
         control_plane_nodes: server.control_plane_nodes.0.clone(),
         packaged_components: k3s.packaged_components.0.iter().map(|one| one.0).collect(),
         systemd: Some(SystemdUnits {
@@ -77,8 +79,66 @@ pub fn settings(
     })
 }
 
-/// What a control plane on this machine is told by `up`.
-pub fn settings_of_up(folder: &Path, pki: &DevPki, listen: std::net::SocketAddr) -> Settings {
+/// K3s behind the gate, where the server opens one.
+fn gate(k3s: &K3sConfig, server: &ServerConfig) -> Outcome<Option<GateMode>> {
+    let listen = &server.gate_listen.0;
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let usage = |message: String, next: &str| Failure::message(Kind::Usage, message).next(next);
+    let reachable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_loopback();
+    let mut addresses = listen.iter().map(SocketAddr::ip);
+    let advertise = match k3s.advertise_address {
+        Some(address) if !reachable(&address) => {
+            return Err(usage(
+                format!("advertise_address is {address}, where nobody else reaches the gate"),
+                "set it to this machine's address as agents and pods reach it",
+            ));
+        }
+        Some(address) => Some(address),
+        None => {
+            let found = addresses.clone().find(reachable);
+            if let Some(any) = addresses.find(IpAddr::is_unspecified)
+                && found.is_none()
+            {
+                return Err(usage(
+                    format!("gate_listen is {any}, which is no address to tell agents and pods"),
+                    "set advertise_address to where they reach the gate",
+                ));
+            }
+            found
+        }
+    };
+    let audit_url = match &k3s.audit_url {
+        Some(url) => {
+            let url = url.0.trim_end_matches('/').trim_end_matches("/audit");
+            format!("{url}/audit")
+        }
+        None if server.audit_listen.ip().is_unspecified() => {
+            return Err(usage(
+                format!(
+                    "audit_listen is {}, which is no address to connect to",
+                    server.audit_listen
+                ),
+                "set audit_url to where the API server reaches it",
+            ));
+        }
+        None => format!("https://{}/audit", server.audit_listen),
+    };
+    Ok(Some(GateMode {
+        advertise,
+        tls_sans: k3s.tls_san.0.clone(),
+        audit_url,
+    }))
+}
+
+/// What a control plane on this machine is told by `up`, behind the gate or without one.
+pub fn settings_of_up(
+    folder: &Path,
+    pki: &DevPki,
+    listen: SocketAddr,
+    gate: Option<GateMode>,
+) -> Settings {
     Settings {
         output_dir: folder.to_owned(),
         authenticate_url: format!("https://{listen}/authenticate"),
@@ -89,6 +149,7 @@ pub fn settings_of_up(folder: &Path, pki: &DevPki, listen: std::net::SocketAddr)
             key: pki.client_key.clone(),
         }),
         systemd: None,
+        gate,
         ..Settings::default()
     }
 }
@@ -159,6 +220,21 @@ pub fn isolation_mismatch(profile: Profile, isolation: Isolation) -> Option<&'st
         ),
         _ => None,
     }
+}
+
+/// What is wrong where agents and pods are told the gate's address with K3s's own port, which is
+/// not the gate's.
+pub fn port_mismatch(server: &ServerConfig) -> Option<String> {
+    let mut doors = crate::server::doors(server).into_iter();
+    let door = doors.find(|door| {
+        !door.listen.ip().is_loopback() && door.listen.port() != door.upstream.port()
+    })?;
+    let (gate, k3s) = (door.listen, door.upstream.port());
+    Some(format!(
+        "the gate listens on {gate} and K3s on port {k3s}: agents and pods are told K3s's port. Give \
+         both the same one, or set advertise-port: {} in K3s's own configuration",
+        gate.port()
+    ))
 }
 
 /// What stands beside K3s's files to be read: who may do what, and the guards that the server puts

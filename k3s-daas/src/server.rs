@@ -38,7 +38,7 @@ mod bearer;
 mod build;
 mod calls;
 mod chain;
-pub mod gate;
+mod gate;
 mod homes;
 pub mod identity;
 mod joins;
@@ -65,6 +65,7 @@ use settings::Settings;
 use trusted::Trusted;
 use work::Work;
 
+pub use gate::{doors, with_doors};
 pub use listeners::{admit_url, pki_folder};
 pub use settings::{elevated_owners, guards as guard_settings, nodes as node_settings};
 pub use work::host_name;

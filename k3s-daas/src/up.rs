@@ -2,13 +2,14 @@
 //!
 //! Shape:  [`Layout`] says where things lie, [`start`] starts them in their order (ledger, then
 //!         tenants and control plane side by side, then the webhooks with the control plane's
-//!         kubeconfig), [`Running::stop`] ends them in the opposite one. State survives: a second
+//!         kubeconfig and the gate through which all others come), [`Running::stop`] ends them in the opposite one. State survives: a second
 //!         run goes on with the ledger, tokens and objects of the first.
 //! Errors: each says which part did not start. Whatever started is ended again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use k3s_configs::GateMode;
 use k3s_configs::launch::{self, ControlPlane, Search, StartOptions};
 use seal::{ElevatedOwners, Tier};
 use tokio_util::sync::CancellationToken;
@@ -155,7 +156,8 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     let kubectl = Kubectl::find(&binary, &layout.folder().join("kubectl-cache")).await?;
     let place = Place::find(layout, plan.up.workers)?;
     // The control plane is told where the webhooks will be before they are there.
-    let listen = free_port(plan.server.listen)?;
+    let listen = free_port("listen", plan.server.listen)?;
+    let audit_listen = free_port("audit-listen", plan.server.audit_listen)?;
     let progress = Progress::told("starting the ledger");
     let ledger = ledger::start(layout, &plan.devnet).await?;
     let operator = tenants::wallet(&layout.operator_wallet())?;
@@ -170,9 +172,16 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     progress.now(format!(
         "starting {kind} ({path}), staking for four tenants{and_workers}"
     ));
+    let reachable_at = place.as_ref().map(Place::server_address);
+    let gate = GateMode {
+        advertise: reachable_at.map(Into::into),
+        audit_url: format!("https://{audit_listen}/audit"),
+        ..GateMode::default()
+    };
     let options = StartOptions {
-        reachable_at: place.as_ref().map(Place::server_address),
-        ..options(plan, listen, &kubectl)?
+        reachable_at,
+        behind_gate: true,
+        ..options(plan, listen, gate, &kubectl)?
     };
     let control_plane = async {
         launch::start(&binary, options)
@@ -188,9 +197,11 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
     progress.now("starting the webhooks");
     let config = keys::ServerConfig {
         listen,
+        audit_listen,
         kubeconfig: control_plane.admin_kubeconfig.clone(),
         ..chosen(plan.server.clone())
     };
+    let config = server::with_doors(config, &control_plane.doors);
     // The CA is that of the control plane's own kubeconfig.
     let known = keys::ClusterConfig {
         cluster_url: Url(control_plane.url.clone()),
@@ -279,7 +290,7 @@ fn built_control_plane() -> Option<PathBuf> {
 
 /// The address itself, with a free port where it has none; a taken one is said before anything
 /// slow is started. Who takes the port meanwhile makes the webhooks' start fail, and says so.
-fn free_port(listen: std::net::SocketAddr) -> Outcome<std::net::SocketAddr> {
+fn free_port(flag: &str, listen: std::net::SocketAddr) -> Outcome<std::net::SocketAddr> {
     let listener = std::net::TcpListener::bind(listen);
     listener
         .and_then(|listener| listener.local_addr())
@@ -287,16 +298,23 @@ fn free_port(listen: std::net::SocketAddr) -> Outcome<std::net::SocketAddr> {
             Kind::Failed,
             format!("the webhooks can't listen on {listen}"),
         )
-        .map_err(|failure| failure.next("end what listens there, or give another --listen"))
+        .map_err(|failure| {
+            failure.next(format!("end what listens there, or give another --{flag}"))
+        })
 }
 
-fn options(plan: &Plan, listen: std::net::SocketAddr, kubectl: &Kubectl) -> Outcome<StartOptions> {
+fn options(
+    plan: &Plan,
+    listen: std::net::SocketAddr,
+    gate: GateMode,
+    kubectl: &Kubectl,
+) -> Outcome<StartOptions> {
     let folder = plan.layout.folder();
     let names = ["localhost".to_owned(), listen.ip().to_string()];
     let pki = DevPki::generate(&server::pki_folder(folder), &names)
         .or_fail(Kind::Failed, "can't make certificates")?;
     let rendered = folder.join("k3s");
-    let settings = rendering::settings_of_up(&rendered, &pki, listen);
+    let settings = rendering::settings_of_up(&rendered, &pki, listen, Some(gate));
     let files = rendering::write(&rendering::files(&settings)?, &rendered)?;
     let drop_in = files.into_iter().find(|path| {
         path.parent()

@@ -11,11 +11,13 @@ mod process;
 mod requests;
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use api_gate::ConnectionView;
+use k3s_configs::GateMode;
 use k3s_daas::config::keys::{ClusterConfig, Group as _, ServerConfig, ServerKeys};
 use k3s_daas::config::{Sources, Url};
 use k3s_daas::kubeconfig::{self, Credential};
@@ -90,6 +92,24 @@ impl Cluster {
         settings: &[(&str, &str)],
         reachable_at: Option<Ipv4Addr>,
     ) -> anyhow::Result<Option<Self>> {
+        Self::start_in(interval, settings, reachable_at, false).await
+    }
+
+    /// The same with the gate in front of the API server.
+    pub async fn start_behind_gate(
+        interval: Duration,
+        settings: &[(&str, &str)],
+        reachable_at: Option<Ipv4Addr>,
+    ) -> anyhow::Result<Option<Self>> {
+        Self::start_in(interval, settings, reachable_at, true).await
+    }
+
+    async fn start_in(
+        interval: Duration,
+        settings: &[(&str, &str)],
+        reachable_at: Option<Ipv4Addr>,
+        behind_gate: bool,
+    ) -> anyhow::Result<Option<Self>> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         if control_plane::available().is_err() {
             return Ok(None);
@@ -106,10 +126,17 @@ impl Cluster {
         let listen = free_address()?;
         let names = ["localhost".to_owned(), listen.ip().to_string()];
         let pki = DevPki::generate(&server::pki_folder(folder.path()), &names)?;
-        let options = options(&folder.path().join("k3s"), &pki, listen)?;
+        let audit = free_address()?;
+        let gate = behind_gate.then(|| GateMode {
+            advertise: reachable_at.map(IpAddr::V4),
+            audit_url: format!("https://{audit}/audit"),
+            ..GateMode::default()
+        });
+        let options = options(&folder.path().join("k3s"), &pki, listen, gate)?;
         let options = StartOptions {
             dir: folder.path().join("cp"),
             reachable_at,
+            behind_gate,
             ..options
         };
         let control_plane = control_plane::start(options.clone()).await?;
@@ -123,7 +150,7 @@ impl Cluster {
             ("elevated_owners", "any"),
             ("kubeconfig", &kubeconfig),
         ];
-        let mut written = Vec::new();
+        let mut written = gate_settings(&control_plane, audit);
         for (name, value) in own.iter().chain(settings) {
             process::set(&mut written, name, value);
         }
@@ -249,6 +276,13 @@ impl Cluster {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+
+    /// What the gate shows of its connections.
+    pub async fn connections(&self) -> anyhow::Result<Vec<ConnectionView>> {
+        let server = self.server.lock().await;
+        let gate = server.as_ref().context(NOT_RUNNING)?.gate();
+        Ok(gate.context("there is no gate")?.connections())
     }
 
     /// What the webhooks' process says at a path of its operations listener.
@@ -406,9 +440,31 @@ pub fn free_address() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind(any)?.local_addr()
 }
 
+/// The gate as the control plane wants it.
+fn gate_settings(control_plane: &ControlPlane, audit: SocketAddr) -> Vec<(String, String)> {
+    let doors = &control_plane.doors;
+    let mut settings = Vec::new();
+    if doors.is_empty() {
+        return settings;
+    }
+    let listen: Vec<String> = doors.iter().map(|door| door.listen.to_string()).collect();
+    process::set(&mut settings, "gate_listen", &listen.join(","));
+    process::set(&mut settings, "audit_listen", &audit.to_string());
+    // Of several each leads to its own port, as is the default.
+    if let [door] = &doors[..] {
+        process::set(&mut settings, "gate_upstream", &door.upstream.to_string());
+    }
+    settings
+}
+
 /// The API server's arguments and files, as `k3s-daas up` renders them.
-fn options(rendered: &Path, pki: &DevPki, listen: SocketAddr) -> anyhow::Result<StartOptions> {
-    let settings = rendering::settings_of_up(rendered, pki, listen);
+fn options(
+    rendered: &Path,
+    pki: &DevPki,
+    listen: SocketAddr,
+    gate: Option<GateMode>,
+) -> anyhow::Result<StartOptions> {
+    let settings = rendering::settings_of_up(rendered, pki, listen, gate);
     let files = rendering::files(&settings).and_then(|files| rendering::write(&files, rendered));
     let files = files.map_err(|failure| anyhow::anyhow!("{failure}"))?;
     let is_drop_in = |path: &PathBuf| {

@@ -1,7 +1,7 @@
 //! All keys, by who needs them. Each is written down once, here: the flag, the variable, the
 //! field of the configuration, the help text and the documents follow from it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -334,6 +334,14 @@ settings! {
         webhook_client_certificate: Option<PathBuf> = None;
         /// Its key.
         webhook_client_key: Option<PathBuf> = None;
+        /// The gate's address that K3s tells agents and pods; the first one of gate_listen that others
+        /// can reach when not given.
+        advertise_address: Option<IpAddr> = None;
+        /// Where the API server reaches audit_listen; derived from it when not given.
+        audit_url: Option<Url> = None;
+        /// More names and addresses for the API server's certificate behind the gate: a load
+        /// balancer's, say.
+        tls_san: List<String> = Some("");
         /// How long the API server keeps an authentication, in seconds (10 more are fixed).
         token_cache_seconds: u64 = Some("10");
         /// K3s components to keep: coredns, local-storage, metrics-server, servicelb. Their pods run

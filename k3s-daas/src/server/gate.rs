@@ -11,6 +11,7 @@ use api_gate::{
 use arc_swap::ArcSwap;
 use authz_webhook::{NamespaceOwners, NamespaceWatch};
 use futures::future::BoxFuture;
+use k3s_configs::launch;
 use node_admission::Nodes;
 use prometheus_client::registry::Registry;
 use seal::access::Ownership;
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use webhook_server::GroupLimits;
 
 use super::work::Work;
+use crate::config::List;
 use crate::config::keys::ServerConfig;
 use crate::failure::{Kind, OrFail, Outcome};
 
@@ -175,6 +177,18 @@ pub fn doors(config: &ServerConfig) -> Vec<Door> {
             .unwrap_or_else(|| (Ipv4Addr::LOCALHOST, listen.port()).into()),
     };
     config.gate_listen.0.iter().map(door).collect()
+}
+
+/// The configuration with a gate of these doors.
+pub fn with_doors(config: ServerConfig, doors: &[launch::Door]) -> ServerConfig {
+    let moved = doors
+        .iter()
+        .find(|door| door.listen.port() != door.upstream.port());
+    ServerConfig {
+        gate_listen: List(doors.iter().map(|door| door.listen).collect()),
+        gate_upstream: moved.map(|door| door.upstream),
+        ..config
+    }
 }
 
 fn settings(config: &ServerConfig) -> GateSettings {

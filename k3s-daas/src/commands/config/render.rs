@@ -159,6 +159,7 @@ fn server(context: &Context, args: &RenderArgs) -> Outcome {
         warnings: rendering::isolation_mismatch(k3s.profile, server.worker_isolation)
             .map(str::to_owned)
             .into_iter()
+            .chain(rendering::port_mismatch(&server))
             .collect(),
     };
     output::print(context.format(), &rendered, for_people)
