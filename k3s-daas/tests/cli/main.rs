@@ -12,4 +12,5 @@ mod doors;
 mod namespaces;
 mod offline;
 mod program;
+mod rendering;
 mod server;
