@@ -106,7 +106,35 @@ mod tests {
             .map(|rule| rule["level"].as_str().unwrap())
             .collect();
         assert_eq!(levels, ["None", "Metadata", "Metadata", "None"]);
+        let own = rules[0]["users"].as_sequence().unwrap();
+        // Whoever comes through the gate is told of: machines, and the controllers' accounts too,
+        // whose names tenants may bear elsewhere.
+        for user in [
+            "system:node:",
+            "seal:",
+            "system:serviceaccount:kube-system:",
+        ] {
+            let told = own
+                .iter()
+                .all(|name| !name.as_str().unwrap().starts_with(user));
+            assert!(told, "{user}");
+        }
+        assert_eq!(rules[1]["verbs"].as_sequence().unwrap().len(), 1);
         assert_eq!(rules[1]["verbs"][0], "watch");
+        assert!(rules[1].get("resources").is_none(), "watches of anything");
+        assert!(rules[2].get("verbs").is_none(), "by whatever verb");
+        let streams = &rules[2]["resources"][0];
+        assert_eq!(streams["group"], "");
+        let streams = streams["resources"].as_sequence().unwrap();
+        for stream in ["log", "exec", "attach", "portforward", "proxy"] {
+            assert!(
+                streams.contains(&Value::from(format!("pods/{stream}"))),
+                "{stream}"
+            );
+        }
+        for proxied in ["services/proxy", "nodes/proxy"] {
+            assert!(streams.contains(&Value::from(proxied)), "{proxied}");
+        }
         let last = rules[3].as_mapping().unwrap();
         assert_eq!(last.len(), 1, "all the rest");
         let stages = policy["omitStages"].as_sequence().unwrap();

@@ -4,7 +4,14 @@
 //! Ignored, since they need a control plane: `$K3S_BIN` or `$K3S_DAAS_CONTROL_PLANE` (what
 //! `tests/control-plane/build.sh` prints), and run with `--include-ignored`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod gate;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -64,13 +71,17 @@ fn write_files(dir: &Path, profile: Profile) -> Settings {
         control_plane_nodes: vec!["server-1".to_owned()],
         ..Settings::default()
     };
-    for file in render(&settings).unwrap() {
-        let path = rendered.join(&file.path);
+    write_rendered(&settings);
+    settings
+}
+
+fn write_rendered(settings: &Settings) {
+    for file in render(settings).unwrap() {
+        let path = settings.output_dir.join(&file.path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &file.contents).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).unwrap();
     }
-    settings
 }
 
 async fn start_with_files(binary: &Binary, dir: &Path, profile: Profile) -> ControlPlane {
