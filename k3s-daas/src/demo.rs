@@ -1,5 +1,5 @@
 //! The scripted tour: real kubectl requests of each tenant, ways up that the guards refuse, a
-//! restake, a refresh, a slash and what it ends, a restake and what it brings back, the same for a
+//! restake, a refresh, a slash and what it ends (open streams too), a restake and what it brings back, the same for a
 //! worker where there is one; a table of what was expected and what came, and a failure when any
 //! line differs.
 
@@ -18,9 +18,11 @@ use crate::up::workers::Workers;
 use crate::up::{Stage, operator};
 
 mod requests;
+mod streams;
 mod workers;
 
 use requests::{Request, of};
+use streams::Streams;
 
 /// How long a change may take until kubectl sees it: the API server's cache of authentications
 /// (10 s, and 10 s more that are fixed), a checkpoint and a margin.
@@ -94,9 +96,13 @@ pub async fn tour(stage: &Stage, workers: Option<&Workers>) -> Outcome<Report> {
     progress.now("refresh: the developer's old token is retired");
     rows.extend(refresh(stage).await?);
     progress.now("slash: the admin loses access");
-    let slashed = slash(stage).await?;
+    let mut streams = Streams::open(stage).await?;
+    let since = Instant::now();
+    let (slashed, ended) = tokio::try_join!(slash(stage), streams.rows(since))?;
     let slash_to_refusal_ms = slashed.ms;
     rows.push(slashed);
+    rows.extend(ended);
+    drop(streams);
     progress.now("the admin's workloads end after the grace; a restake brings them back");
     rows.extend(end_and_return(stage).await?);
     if let Some(workers) = workers {

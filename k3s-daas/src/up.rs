@@ -82,6 +82,8 @@ pub struct Stage {
     pub tenants: Vec<Tenant>,
     /// The workers that joined.
     pub workers: Vec<Worker>,
+    /// The gate, through which everybody comes.
+    pub gate: Option<api_gate::Gate>,
 }
 
 impl Stage {
@@ -238,6 +240,7 @@ async fn start_all(plan: &Plan) -> Outcome<Running> {
         cluster,
         kubectl,
         tenants,
+        gate: server.gate().cloned(),
         workers: workers
             .as_ref()
             .map(|workers| workers.joined.clone())

@@ -1,9 +1,12 @@
 //! A real kubectl: the one on PATH where it works, else K3s's, else the control plane's.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use k3s_configs::launch::{Binary, KubectlCommand, Search, find_kubectl};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 
@@ -24,6 +27,10 @@ pub enum Answer {
     Refused,
     /// Anything else: neither of both.
     Error,
+    /// A stream goes on.
+    Open,
+    /// A stream was ended.
+    Ended,
 }
 
 impl Answer {
@@ -33,6 +40,33 @@ impl Answer {
             Self::Allowed => "allowed",
             Self::Refused => "refused",
             Self::Error => "error",
+            Self::Open => "open",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A command whose output goes on. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Following {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    /// Waits until it has ended; says whether that was in time.
+    pub async fn ends(&mut self, within: Duration) -> Outcome<bool> {
+        let ended = async {
+            // A full pipe would hold it up.
+            while self.lines.next_line().await?.is_some() {}
+            self.child.wait().await
+        };
+        match tokio::time::timeout(within, ended).await {
+            Ok(ended) => {
+                ended.or_fail(Kind::Failed, "kubectl can't be waited for")?;
+                Ok(true)
+            }
+            Err(_elapsed) => Ok(false),
         }
     }
 }
@@ -102,6 +136,29 @@ impl Kubectl {
             text: text.trim().to_owned(),
             took,
         })
+    }
+}
+
+impl Kubectl {
+    /// Starts a command that goes on, and waits for its first line.
+    pub async fn follow(&self, kubeconfig: &Path, request: &[String]) -> Outcome<Following> {
+        let mut command = self.0.command(kubeconfig);
+        command
+            .args(request)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let doing = format!("can't follow {}", request.join(" "));
+        let mut child = command.spawn().or_fail(Kind::Failed, doing.clone())?;
+        let gone = || Failure::message(Kind::Failed, doing.clone());
+        let stdout = child.stdout.take().ok_or_else(gone)?;
+        let mut lines = BufReader::new(stdout).lines();
+        let first = tokio::time::timeout(DEADLINE, lines.next_line()).await;
+        match first {
+            Ok(Ok(Some(_))) => Ok(Following { child, lines }),
+            _ => Err(gone()),
+        }
     }
 }
 
