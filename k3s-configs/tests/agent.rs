@@ -1,8 +1,9 @@
 //! Worker machines: a stock K3s agent joins with K3s's own token, restarts, and leaves nothing; the
-//! doubles of K3s's supervisor and agent make a node of the modules' kubelet that runs pods.
+//! doubles of K3s's supervisor and agent make a node of the modules' kubelet that runs pods. Both with
+//! the control plane at the workers' address, and with a relay there and it on loopback.
 //! Needs root, a control plane, and what `tests/tools/containerd.sh` and `images.sh` install.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use k3s_configs::access::CaHash;
 use k3s_configs::launch::agent::{self, AgentNetwork, AgentOptions};
 use k3s_configs::launch::{
-    self, ControlPlane, ControlPlaneKind, Search, StartOptions, find_control_plane,
+    self, ControlPlane, ControlPlaneKind, Door, Search, StartOptions, find_control_plane,
 };
 
 const SOON: Duration = Duration::from_secs(90);
@@ -49,6 +50,23 @@ async fn until(control_plane: &ControlPlane, arguments: &[&str], wanted: &str) {
     }
 }
 
+/// Passes bytes on, as a gate does.
+async fn relay(door: Door) {
+    use tokio::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind(door.listen).await.unwrap();
+    while let Ok((mut client, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut upstream = TcpStream::connect(door.upstream).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+        });
+    }
+}
+
+/// Opens what stands in for the gate; its end closes it.
+fn open_doors(control_plane: &ControlPlane) -> tokio::task::JoinSet<()> {
+    control_plane.doors.iter().copied().map(relay).collect()
+}
+
 const READY: &str = r#"jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
 
 fn left_behind(dir: &Path) -> Vec<String> {
@@ -62,6 +80,16 @@ fn left_behind(dir: &Path) -> Vec<String> {
 #[tokio::test]
 #[ignore = "needs root, K3s and tests/tools/containerd.sh"]
 async fn a_stock_agent_joins_restarts_and_leaves_nothing() {
+    stock_agent(false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs root, K3s and tests/tools/containerd.sh"]
+async fn a_stock_agent_joins_through_a_gate() {
+    stock_agent(true).await;
+}
+
+async fn stock_agent(behind_gate: bool) {
     let tools = folder("containerd.sh");
     let missing = agent::missing(&tools);
     assert!(missing.is_empty(), "{missing:?}");
@@ -77,11 +105,13 @@ async fn a_stock_agent_joins_restarts_and_leaves_nothing() {
         &binary,
         StartOptions {
             reachable_at: Some(network.server_address()),
+            behind_gate,
             ..StartOptions::new(dir.path().join("server"))
         },
     )
     .await
     .unwrap();
+    let _gate = open_doors(&control_plane);
     eprintln!("K3s after {:?}", control_plane.ready_after);
     let options = AgentOptions {
         images: vec![folder("images.sh").join("pause.tar")],
@@ -184,6 +214,16 @@ spec:
 #[tokio::test]
 #[ignore = "needs root, the modules' control plane, tests/tools/containerd.sh and images.sh"]
 async fn the_modules_kubelet_joins_through_the_double_and_runs_a_pod() {
+    modules_kubelet(false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs root, the modules' control plane, tests/tools/containerd.sh and images.sh"]
+async fn the_modules_kubelet_joins_through_a_gate() {
+    modules_kubelet(true).await;
+}
+
+async fn modules_kubelet(behind_gate: bool) {
     let tools = folder("containerd.sh");
     let missing = agent::missing(&tools);
     assert!(missing.is_empty(), "{missing:?}");
@@ -210,6 +250,7 @@ async fn the_modules_kubelet_joins_through_the_double_and_runs_a_pod() {
         &binary,
         StartOptions {
             reachable_at: Some(network.server_address()),
+            behind_gate,
             durable: false,
             api_server_args: vec![
                 format!(
@@ -223,6 +264,7 @@ async fn the_modules_kubelet_joins_through_the_double_and_runs_a_pod() {
     )
     .await
     .unwrap();
+    let _gate = open_doors(&control_plane);
     apply(&control_plane, dir.path(), NODE).await;
     let hash = CaHash::of_bundle(control_plane.ca_pem.as_bytes(), SystemTime::now()).unwrap();
     let token_file = dir.path().join("token");
