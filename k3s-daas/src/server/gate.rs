@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use k3s_configs::launch;
 use node_admission::Nodes;
 use prometheus_client::registry::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seal::access::Ownership;
 use seal::{Address, CredentialHash, ElevatedOwners, NodeStanding};
 use sui_ledger::directory::{Change, Directory, SealDirectory};
@@ -123,6 +124,7 @@ impl TheGate {
             watch: Arc::clone(&work.watch),
             elevated: Arc::clone(&elevated),
         };
+        raise_file_limit();
         let metrics = GateMetrics::register(registry);
         let gate = Gate::new(Arc::new(known), settings(config), metrics);
         let relaying = gate
@@ -155,6 +157,20 @@ impl TheGate {
         if let Some(relaying) = self.relaying.take() {
             relaying.stop().await;
         }
+    }
+}
+
+/// Each connection takes two files, and shells and units often give few at first: as many as this
+/// process may have.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // The gate says how many connections that is enough for.
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files can't be raised");
     }
 }
 
