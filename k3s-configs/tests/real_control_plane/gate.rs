@@ -159,3 +159,39 @@ async fn behind_a_gate(binary: &Binary) {
     plane.stop().await;
     shutdown.cancel();
 }
+
+#[tokio::test]
+#[ignore = "needs a control plane"]
+async fn a_folder_of_a_run_without_a_gate_goes_on_behind_one_at_the_same_url() {
+    let check = async {
+        for binary in binaries() {
+            let dir = tempfile::tempdir().unwrap();
+            let options = |behind_gate| StartOptions {
+                behind_gate,
+                durable: false,
+                ..StartOptions::new(dir.path())
+            };
+            let plane = start(&binary, options(false)).await.unwrap();
+            let url = plane.url.clone();
+            plane.stop().await;
+            let plane = start(&binary, options(true)).await.unwrap();
+            assert_eq!(plane.url, url);
+            let _gate: tokio::task::JoinSet<_> = plane.doors.iter().copied().map(relay).collect();
+            // Its controllers have found it: they make the account.
+            let made = ask(&plane, &["create", "namespace", "later"]).await;
+            assert_eq!(made, Answer::Yes);
+            let wait = [
+                "wait",
+                "--for=create",
+                "--timeout=60s",
+                "serviceaccount/default",
+            ];
+            let wait = [&wait[..], &["--namespace=later"]].concat();
+            assert_eq!(ask(&plane, &wait).await, Answer::Yes);
+            plane.stop().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, check)
+        .await
+        .expect("in time");
+}
