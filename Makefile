@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
 .PHONY: help up demo test bench escalation need need-node binary control-plane workers move-build move-test \
-        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes fuzz clean ci
+        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes bench-gate fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
@@ -92,6 +92,10 @@ bench-nodes: control-plane ## A thousand nodes at a real API server; BENCH_NODES
 	@cargo build --release --locked -p k3s-daas --bin k3s-daas
 	@tests/tools/with-control-plane.sh cargo run --release --locked -p k3s-daas-tests --bin bench -- \
 	    nodes $(BENCH_NODES)
+
+bench-gate: control-plane ## What the gate costs and how soon it closes; BENCH_GATE="idle slash" for parts
+	@tests/tools/with-control-plane.sh cargo run --release --locked -p k3s-daas-tests --bin bench -- \
+	    gate $(BENCH_GATE)
 
 fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz
 	@tests/tools/fuzz.sh

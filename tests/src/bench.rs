@@ -2,9 +2,11 @@
 
 pub mod bare;
 pub mod chain_follow;
+pub mod gate;
 pub mod load;
 pub mod nodes;
 pub mod ours;
+pub mod process;
 pub mod report;
 pub mod reviews;
 pub mod slash;

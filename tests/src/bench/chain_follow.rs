@@ -22,6 +22,7 @@ use tokio::process::Command;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
+use super::process::{cpu_seconds, resident};
 use super::report::Report;
 use super::synthetic::SyntheticChain;
 
@@ -161,16 +162,16 @@ pub async fn follow(endpoint: &str) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (frames, cpu, memory, started) = (
         directory.status().last_checkpoint,
-        cpu_seconds()?,
-        resident_kib()?,
+        cpu_seconds(std::process::id())?,
+        resident(std::process::id())?,
         Instant::now(),
     );
     tokio::time::sleep(Duration::from_secs(SECONDS)).await;
     let followed = directory.status().last_checkpoint.unwrap_or(0) - frames.unwrap_or(0);
-    let share = (cpu_seconds()? - cpu) / started.elapsed().as_secs_f64();
+    let share = (cpu_seconds(std::process::id())? - cpu) / started.elapsed().as_secs_f64();
     println!(
         "{share} {} {followed}",
-        resident_kib()?.saturating_sub(memory)
+        resident(std::process::id())?.saturating_sub(memory) / 1024
     );
     Ok(())
 }
@@ -214,31 +215,4 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
         growth < 65_536.0,
     );
     Ok(())
-}
-
-/// User and system time of this process (proc(5), fields 14 and 15 of `stat`).
-fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let rest = stat.rsplit_once(')').context("stat")?.1;
-    let ticks: Vec<f64> = rest
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    // USER_HZ is 100 on every Linux that this runs on.
-    Ok(ticks.iter().sum::<f64>() / 100.0)
-}
-
-fn resident_kib() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .context("VmRSS")?;
-    Ok(line
-        .split_whitespace()
-        .nth(1)
-        .context("a number")?
-        .parse()?)
 }

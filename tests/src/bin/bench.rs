@@ -1,25 +1,28 @@
 //! Side-by-side load runs for the figures of the design. `make bench` runs it.
 //!
 //! Prints one line of JSON a figure and writes `docs/benchmarks.md`. With names of scenarios as
-//! arguments it runs these only and writes nothing. `nodes` runs by itself and writes its own lines.
+//! arguments it runs these only and writes nothing. `nodes` and `gate` run by themselves and write
+//! their own lines.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use k3s_daas_tests::bench::load::{Pressure, Sample, Target, push};
+use k3s_daas_tests::bench::process::{Served, resident, until_stdin_ends};
 use k3s_daas_tests::bench::report::Report;
 use k3s_daas_tests::bench::synthetic::{SyntheticChain, token};
 use k3s_daas_tests::bench::{
-    bare, chain_follow, nodes, ours, reviews, slash, slash_kubectl, tenants,
+    bare, chain_follow, gate, nodes, ours, reviews, slash, slash_kubectl, tenants,
 };
-use tokio::io::AsyncBufReadExt as _;
 use webhook_server::pki::DevPki;
 
 /// What the figures of nodes begin with: they are measured by themselves.
 const NODES: &str = "nodes_";
+/// What the figures of the gate begin with: likewise.
+const GATE: &str = "gate_";
 /// Seals in the directory while the webhooks are measured.
 const WARM: u64 = 1_000;
 /// Alternating rounds, so that what else the machine does hits both alike.
@@ -41,6 +44,8 @@ async fn main() -> anyhow::Result<()> {
         Some("serve-bare") => serve_bare(Path::new(&arguments[1])).await,
         Some("serve-ours") => serve_ours(Path::new(&arguments[1])).await,
         Some("nodes") => measure_nodes(&arguments[1..]).await,
+        Some("gate") => measure_gate(&arguments[1..]).await,
+        Some("gate-part") => gate::serve(&arguments[1..]).await,
         Some("follow") => chain_follow::follow(&arguments[1]).await,
         _ => measure(&arguments).await,
     }
@@ -68,7 +73,8 @@ async fn measure(only: &[String]) -> anyhow::Result<()> {
         chain_follow::measure(&mut report).await?;
     }
     if only.is_empty() {
-        report.write(&summary(), |name| name.starts_with(NODES))?;
+        let by_themselves = |name: &str| name.starts_with(NODES) || name.starts_with(GATE);
+        report.write(&summary(), by_themselves)?;
     }
     Ok(())
 }
@@ -94,6 +100,16 @@ async fn measure_nodes(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `bench gate [PART]…`: with parts named nothing is written.
+async fn measure_gate(only: &[String]) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let measured = gate::measure(&mut report, only).await?;
+    if measured && only.is_empty() {
+        report.write(&summary(), |_| true)?;
+    }
+    Ok(())
+}
+
 fn summary() -> PathBuf {
     k3s_daas_tests::e2e::workspace().join("docs/benchmarks.md")
 }
@@ -106,8 +122,8 @@ async fn webhooks(report: &mut Report, reviews: bool, flood: bool) -> anyhow::Re
         &["localhost".to_owned(), "127.0.0.1".to_owned()],
     )?;
     let tls = ours::client_tls(&pki.ca)?;
-    let mut bare = Served::spawn("serve-bare", folder.path()).await?;
-    let mut ours = Served::spawn("serve-ours", folder.path()).await?;
+    let mut bare = Served::spawn(&[OsStr::new("serve-bare"), folder.path().as_os_str()]).await?;
+    let mut ours = Served::spawn(&[OsStr::new("serve-ours"), folder.path().as_os_str()]).await?;
     if reviews {
         let tokens: Arc<Vec<_>> = Arc::new(
             (0..WARM)
@@ -138,40 +154,6 @@ async fn webhooks(report: &mut Report, reviews: bool, flood: bool) -> anyhow::Re
     Ok(())
 }
 
-/// The webhook in a process of its own, so that each has its own runtime and memory.
-struct Served {
-    child: Child,
-    address: std::net::SocketAddr,
-}
-
-impl Served {
-    async fn spawn(what: &str, folder: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(what)
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().context("the child's output")?;
-        let mut lines =
-            tokio::io::BufReader::new(tokio::process::ChildStdout::from_std(output)?).lines();
-        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await??;
-        let address = line.context("the child said nothing")?.parse()?;
-        Ok(Self { child, address })
-    }
-
-    fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
 async fn serve_bare(folder: &Path) -> anyhow::Result<()> {
     let pki = DevPki::generate(folder, &["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     println!("{}", bare::serve(ours::bare_tls(&pki)?).await?);
@@ -184,13 +166,6 @@ async fn serve_ours(folder: &Path) -> anyhow::Result<()> {
     let ours = ours::start(chain.clone(), WARM, &pki).await?;
     println!("{}", ours.address);
     until_stdin_ends().await
-}
-
-/// Whoever started this process holds the other end.
-async fn until_stdin_ends() -> anyhow::Result<()> {
-    let end = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    tokio::task::spawn_blocking(end).await??;
-    Ok(())
 }
 
 async fn side_by_side<B>(
@@ -314,7 +289,7 @@ async fn memory(report: &mut Report) -> anyhow::Result<()> {
     let chain = SyntheticChain::new(SEALS, Duration::ZERO);
     let (directory, _running) = ours::directory(chain.clone(), &mut registry).await?;
     let directory = Arc::new(directory);
-    let before = resident()?;
+    let before = resident(std::process::id())?;
     let mut readers = tokio::task::JoinSet::new();
     for part in 0..64 {
         let directory = directory.clone();
@@ -331,7 +306,7 @@ async fn memory(report: &mut Report) -> anyhow::Result<()> {
     }
     let cached = directory.status().records;
     ensure!(cached as u64 == SEALS, "only {cached} records are cached");
-    let bytes = (resident()?.saturating_sub(before)) as f64 / SEALS as f64;
+    let bytes = (resident(std::process::id())?.saturating_sub(before)) as f64 / SEALS as f64;
     report.plain(
         "memory_per_cached_seal",
         bytes,
@@ -363,17 +338,4 @@ async fn memory(report: &mut Report) -> anyhow::Result<()> {
         reads < 100_000,
     );
     Ok(())
-}
-
-fn resident() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(PathBuf::from("/proc/self/status"))?;
-    let Some(line) = status.lines().find(|line| line.starts_with("VmRSS:")) else {
-        bail!("no VmRSS in /proc/self/status");
-    };
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .context("a number")?
-        .parse()?;
-    Ok(kib * 1024)
 }

@@ -174,10 +174,7 @@ impl Process {
     /// Its resident memory in bytes.
     pub fn resident(&self) -> anyhow::Result<u64> {
         let id = self.child.id().context("it has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        Ok(kib.context("no VmRSS")? * 1024)
+        crate::bench::process::resident(id)
     }
 
     fn log_text(&self) -> String {
