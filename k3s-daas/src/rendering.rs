@@ -85,6 +85,7 @@ fn gate(k3s: &K3sConfig, server: &ServerConfig) -> Outcome<Option<GateMode>> {
     if listen.is_empty() {
         return Ok(None);
     }
+    crate::server::validate_gate(server)?;
     let usage = |message: String, next: &str| Failure::message(Kind::Usage, message).next(next);
     let reachable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_loopback();
     let mut addresses = listen.iter().map(SocketAddr::ip);

@@ -66,7 +66,7 @@ use trusted::Trusted;
 use work::Work;
 
 pub use gate::{doors, with_doors};
-pub use listeners::{admit_url, pki_folder};
+pub use listeners::{admit_url, pki_folder, validate_gate};
 pub use settings::{elevated_owners, guards as guard_settings, nodes as node_settings};
 pub use work::host_name;
 

@@ -211,11 +211,11 @@ pub(super) fn validate(config: &ServerConfig) -> Outcome {
     guarded(config)?;
     reachable(config)?;
     believed(config)?;
-    behind(config)
+    validate_gate(config)
 }
 
-/// Each connection is known by its loopback address.
-fn behind(config: &ServerConfig) -> Outcome {
+/// Each connection is known by its loopback address, and none may lead the gate back to itself.
+pub fn validate_gate(config: &ServerConfig) -> Outcome {
     let doors = super::gate::doors(config);
     let loopback = |upstream: SocketAddr| upstream.is_ipv4() && upstream.ip().is_loopback();
     if let Some(door) = doors.iter().find(|door| !loopback(door.upstream)) {
@@ -228,10 +228,15 @@ fn behind(config: &ServerConfig) -> Outcome {
         )
         .next("give K3s bind-address: 127.0.0.1, as `config render` does with gate_listen set"));
     }
-    match doors.iter().find(|door| door.listen == door.upstream) {
+    let takes_in = |listen: SocketAddr, upstream: SocketAddr| {
+        listen.port() == upstream.port()
+            && (listen.ip() == upstream.ip() || listen.ip().is_unspecified())
+    };
+    let mut doors = doors.iter();
+    match doors.find(|door| takes_in(door.listen, door.upstream)) {
         Some(door) => Err(Failure::message(
             Kind::Usage,
-            format!("the gate and K3s can't both listen on {}", door.listen),
+            format!("the gate can't listen on {}: K3s is there", door.listen),
         )
         .next("give gate_listen the advertised address, or another port with gate_upstream set")),
         None => Ok(()),

@@ -41,8 +41,12 @@ fn behind_the_gate_k3s_is_told_to_listen_on_loopback_and_to_tell_of_streams() {
     };
     render(&[]).ok();
     assert!(!program.path("rendered/k3s-daas/audit-policy.yaml").exists());
-    let listen = "127.0.0.1:6443,203.0.113.7:6443";
-    let gate = ["--gate-listen", listen, "--tls-san", "api.example.org"];
+    let gate = [
+        "--gate-listen",
+        "203.0.113.7:6443",
+        "--tls-san",
+        "api.example.org",
+    ];
     let rendered = render(&[&gate[..], &["--explain"]].concat()).ok().json();
     assert!(rendered.get("warnings").is_none_or(|warnings| {
         let mut warnings = warnings.as_array().unwrap().iter();
@@ -78,6 +82,14 @@ fn behind_the_gate_k3s_is_told_to_listen_on_loopback_and_to_tell_of_streams() {
 fn a_gate_that_nobody_could_be_told_of_says_what_is_missing() {
     let program = Program::new();
     let any = ["config", "render", "--gate-listen", "0.0.0.0:6443"];
+    let refused = program.run(&any);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("K3s is there"),
+        "{}",
+        refused.stderr
+    );
+    let any = [&any[..], &["--gate-upstream", "127.0.0.1:6444"]].concat();
     for (more, missing) in [
         (&[][..], "set advertise_address"),
         (
