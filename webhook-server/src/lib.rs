@@ -5,7 +5,8 @@
 //! ([`Limits`]), budgets of requests in flight and deadlines ([`RouteGroup`]),
 //! review bodies checked before a handler sees them ([`ReviewJson`]), refusals as
 //! Kubernetes `Status` ([`KubeStatus`]), readiness and metrics ([`operations`]),
-//! and a shutdown that leaves no task and no port behind ([`serve`]).
+//! and a shutdown that leaves no task and no port behind ([`serve`]; on a Unix socket
+//! [`serve_unix`]).
 //!
 //! Not here: any word of the domain. A handler decides; this crate carries.
 
@@ -22,6 +23,7 @@ mod review;
 mod serve;
 mod status;
 mod tls;
+mod unix;
 
 pub use config::{GroupLimits, Limits, ServerConfig, TlsFiles, Transport};
 pub use group::{Refuse, RouteGroup};
@@ -32,3 +34,4 @@ pub use review::{Review, ReviewJson, TypeMeta, parse_review, read_json, wipe};
 pub use serve::{ServeError, Serving, serve};
 pub use status::{KubeStatus, StatusReason};
 pub use tls::TlsError;
+pub use unix::{UnixError, UnixServing, serve_unix};

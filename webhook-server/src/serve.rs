@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::config::Limits;
 use crate::config::{ServerConfig, Transport};
-use crate::connection::{self, Shared};
+use crate::connection::{self, Shared, Stream};
 use crate::metrics::ServerMetrics;
 use crate::status::{KubeStatus, StatusReason};
 use crate::tls::TlsError;
-use crate::tls::reload::Reloader;
+use crate::tls::reload::{Current, Reloader};
 
 /// After a failed accept (no file descriptors left, mostly) it waits this long, so
 /// that it does not spin until one is free.
@@ -70,12 +71,11 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<Serving, ServeError> {
     let name = config.name;
-    let metrics = metrics.listener(name);
+    let counted = metrics.listener(name);
     let reloader = match config.transport {
         Transport::Plain => None,
         Transport::Tls(files) => Some(
-            Reloader::start(files, metrics.clone())
-                .map_err(|source| ServeError::Tls { name, source })?,
+            Reloader::start(files, counted).map_err(|source| ServeError::Tls { name, source })?,
         ),
     };
     let bind = |source| ServeError::Bind {
@@ -88,27 +88,55 @@ pub async fn serve(
 
     let tls = reloader.as_ref().map(Reloader::current);
     let reload_interval = config.limits.reload_interval;
-    let shared = Arc::new(Shared {
-        router: with_fallbacks(router),
-        tls,
-        limits: config.limits,
-        metrics,
-        shutdown,
-        kill: CancellationToken::new(),
-        streams: TaskTracker::new(),
-    });
+    let shared = shared(name, config.limits, router, tls, metrics, shutdown);
+    let shared = Arc::new(shared);
     let task = tokio::spawn(async move {
         // Lives as long as the listener, and no longer.
         let _reloading = reloader
             .map(|reloader| AbortOnDropHandle::new(tokio::spawn(reloader.run(reload_interval))));
         tracing::info!(listener = name, %address, "listening");
-        run(&shared, listener, name).await;
+        run(&shared, Listener::Tcp(listener), name).await;
         tracing::info!(listener = name, %address, "stopped");
     });
     Ok(Serving { address, task })
 }
 
-async fn run(shared: &Arc<Shared>, listener: TcpListener, name: &'static str) {
+/// What accepts.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(listener) => Stream::Tcp(listener.accept().await?.0),
+            Self::Unix(listener) => Stream::Unix(listener.accept().await?.0),
+        })
+    }
+}
+
+/// What all connections of a listener share.
+pub(crate) fn shared(
+    name: &'static str,
+    limits: Limits,
+    router: Router,
+    tls: Option<Current>,
+    metrics: &ServerMetrics,
+    shutdown: CancellationToken,
+) -> Shared {
+    Shared {
+        router: with_fallbacks(router),
+        tls,
+        limits,
+        metrics: metrics.listener(name),
+        shutdown,
+        kill: CancellationToken::new(),
+        streams: TaskTracker::new(),
+    }
+}
+
+pub(crate) async fn run(shared: &Arc<Shared>, listener: Listener, name: &'static str) {
     // Cancelled on drop too: an aborted server takes its streams along.
     let kill = shared.kill.clone().drop_guard();
     let gate = Arc::new(Semaphore::new(shared.limits.max_connections));
@@ -149,13 +177,13 @@ async fn run(shared: &Arc<Shared>, listener: TcpListener, name: &'static str) {
 /// Waits for a free place, then for a connection, in this order: what is not yet
 /// accepted waits in the kernel and costs this process nothing.
 async fn accept(
-    listener: &TcpListener,
+    listener: &Listener,
     gate: &Arc<Semaphore>,
     name: &'static str,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(Stream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(gate).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _peer)) => Some((stream, permit)),
+        Ok(stream) => Some((stream, permit)),
         Err(error) => {
             tracing::warn!(listener = name, error = %error, "accept failed");
             tokio::time::sleep(ACCEPT_PAUSE).await;
