@@ -134,6 +134,10 @@ pub enum Command {
     /// Look at the nodes that joined with a seal (operator)
     #[command(subcommand)]
     Node(commands::node::NodeCommand),
+    /// Show who is connected through the gate, and from where (operator)
+    Connections(commands::connections::ConnectionsArgs),
+    /// End connections by hand (operator)
+    Disconnect(commands::disconnect::DisconnectArgs),
     /// Ask what a tier may do, offline
     #[command(subcommand)]
     Policy(commands::policy::PolicyCommand),

@@ -7,8 +7,10 @@ use crate::output::Format;
 
 pub mod completions;
 pub mod config;
+pub mod connections;
 pub mod contract;
 pub mod devnet;
+pub mod disconnect;
 pub mod doctor;
 pub mod kubeconfig;
 pub mod manage;
@@ -64,6 +66,8 @@ pub async fn run(cli: Cli, sources: Sources) -> Outcome {
         Command::Revoke(args) => manage::revoke(&context, args).await,
         Command::Namespace(command) => Box::pin(namespace::run(&context, command)).await,
         Command::Node(command) => Box::pin(node::run(&context, command)).await,
+        Command::Connections(args) => connections::run(&context, args).await,
+        Command::Disconnect(args) => disconnect::run(&context, args).await,
         Command::Policy(command) => policy::run(&command),
         Command::Contract(command) => contract::run(&context, command).await,
         Command::Config(command) => config::run(&context, command),

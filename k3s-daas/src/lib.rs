@@ -13,6 +13,7 @@ pub mod cli;
 pub mod cli_docs;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod demo;
 pub mod failure;
 pub mod kubeconfig;

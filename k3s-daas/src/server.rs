@@ -38,6 +38,7 @@ mod bearer;
 mod build;
 mod calls;
 mod chain;
+pub mod control;
 mod gate;
 mod homes;
 pub mod identity;
@@ -237,6 +238,13 @@ pub async fn start(
         &shutdown,
     )
     .await?;
+    let control = control::serve(
+        gate.as_ref().map(|gate| gate.gate.clone()),
+        state_dir,
+        &metrics,
+        shutdown.clone(),
+    )
+    .await?;
     // Only now is it known where it is heard.
     let webhook = Webhook::new(config, listeners.admit.address, &tls, claims)?;
     tasks.push(work::webhook(work.kube.clone(), webhook.clone(), name));
@@ -275,7 +283,9 @@ pub async fn start(
         ]
         .into_iter()
         .flatten()
-        .map(|serving| AbortOnDropHandle::new(serving.task))
+        .map(|serving| serving.task)
+        .chain([control.task])
+        .map(AbortOnDropHandle::new)
         .collect(),
         directory: directory_tasks,
         _tasks: tasks,
