@@ -6,15 +6,17 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::accept::Relay;
 use super::hello::{Hello, first_record};
-use super::pump::{pump, send, take};
+use super::pump::{broken, pump, send, take};
 use crate::metrics::SentAway;
 use crate::settings::Door;
 use crate::table::Seat;
@@ -61,8 +63,10 @@ pub(super) async fn serve(
 ) {
     let shared = &relay.gate.shared;
     let said = tokio::select! {
-        said = tokio::time::timeout(hello_timeout, read_hello(&client.0)) => said,
+        // First: whoever gets a place in the table after all there were told to end never hears it.
+        biased;
         () = relay.closed.cancelled() => return,
+        said = tokio::time::timeout(hello_timeout, read_hello(&client.0)) => said,
     };
     let hello = match said {
         Ok(Ok(Some(hello))) => hello,
@@ -122,16 +126,32 @@ async fn greeted(source: Ipv4Addr, upstream: SocketAddr, hello: Vec<u8>) -> io::
     Ok(stream)
 }
 
-/// Carries both directions until both have ended, or one has failed.
+/// Serves both sides until both have ended, or one has failed.
 async fn both(client: Abrupt, upstream: Abrupt) {
     client.settle();
-    let there = pump(&client.0, &upstream.0);
-    let back = pump(&upstream.0, &client.0);
-    match tokio::try_join!(there, back) {
-        Ok(((), ())) => {
+    match carry(&client.0, &upstream.0).await {
+        Ok(()) => {
             client.end_in_order();
             upstream.end_in_order();
         }
         Err(error) => tracing::trace!(%error, "a connection broke off"),
+    }
+}
+
+/// Carries both directions. A side that has ended its own may still break off, which nobody who
+/// reads from it would see any more.
+async fn carry(client: &TcpStream, upstream: &TcpStream) -> io::Result<()> {
+    let there = pin!(pump(client, upstream));
+    let back = pin!(pump(upstream, client));
+    match select(there, back).await {
+        Either::Left((Ok(()), back)) => tokio::select! {
+            ended = back => ended,
+            error = broken(client) => Err(error),
+        },
+        Either::Right((Ok(()), there)) => tokio::select! {
+            ended = there => ended,
+            error = broken(upstream) => Err(error),
+        },
+        Either::Left((failed, _)) | Either::Right((failed, _)) => failed,
     }
 }

@@ -118,5 +118,6 @@ async fn run(
         connections = cut,
         "connections were cut off as the gate closed"
     );
-    connections.wait().await;
+    // None of them waits for anything else; should one, it ends with the runtime.
+    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
 }
