@@ -182,6 +182,7 @@ pub struct Robot {
 impl Robot {
     /// When it first said this since.
     pub async fn says(&self, what: &str, since: SystemTime) -> anyhow::Result<SystemTime> {
+        let since = whole(since);
         let began = Instant::now();
         loop {
             let said = self.said();
@@ -198,6 +199,7 @@ impl Robot {
 
     /// Whether it said this since.
     pub fn has_said(&self, what: &str, since: SystemTime) -> bool {
+        let since = whole(since);
         let said = self.said();
         said.iter()
             .any(|(at, line)| *at >= since && line.starts_with(what))
@@ -216,6 +218,13 @@ impl Robot {
         let text: String = logs.collect();
         text.lines().filter_map(line).collect()
     }
+}
+
+/// Pods say whole milliseconds.
+fn whole(at: SystemTime) -> SystemTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    let nanoseconds = since.unwrap_or_default().subsec_nanos() % 1_000_000;
+    at - Duration::from_nanos(nanoseconds.into())
 }
 
 /// `<when it was read> stdout F <milliseconds> <words>`.
