@@ -10,6 +10,7 @@ use crate::output;
 use crate::progress::Progress;
 
 mod cluster;
+mod gate;
 mod kubernetes;
 mod ledger;
 mod local;
@@ -146,9 +147,12 @@ pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
         let state = args.all.state.resolve(&context.sources).ok();
         let state = state.and_then(|state| state.state_dir);
         checks.extend(webhooks::checks(&server, &k3s, state.as_deref()).await);
-        checks.extend(cluster::checks(&args.k3s_config));
+        let behind_gate = !server.gate_listen.0.is_empty();
+        checks.extend(cluster::checks(&args.k3s_config, behind_gate));
         progress.now("asking the API server");
         checks.extend(kubernetes::checks(&server).await);
+        progress.now("looking at the gate");
+        checks.extend(gate::checks(&server, k3s.advertise_address, &args.k3s_config).await);
     }
     progress.done();
     let failed = checks

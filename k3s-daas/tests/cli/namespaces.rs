@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 
 use serde_json::Value;
 
+use crate::doors::free;
 use crate::program::{Program, eventually};
 
 const OWNER: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
@@ -128,6 +129,7 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
     }
     let configure = |text: &str| std::fs::write(program.path("config.yaml"), text).unwrap();
     configure("elevated_owners: any\n");
+    let metrics = free();
     let mut command = program.command(&[
         "up",
         "--config",
@@ -139,7 +141,7 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         "--listen",
         "127.0.0.1:0",
         "--metrics-listen",
-        "127.0.0.1:0",
+        &metrics,
         "--admit-listen",
         "127.0.0.1:0",
         "--api-listen",
@@ -239,9 +241,19 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         "reserved names",
         "nodes",
         "trusted_nodes",
+        "gate",
+        "audit events",
     ];
+    // `up` puts K3s at the port after the gate's.
+    let gate = summary["server"].as_str().unwrap();
+    let gate = gate.strip_prefix("https://").unwrap();
+    let (host, port) = gate.rsplit_once(':').unwrap();
+    let upstream = format!("{host}:{}", port.parse::<u16>().unwrap() + 1);
+    let gate = ["--gate-listen", gate, "--gate-upstream", &upstream];
+    let access = ["--kubeconfig", admin, "--metrics-listen", &metrics];
     eventually("the doctor finds everything in its place", || {
-        let doctor = program.run(&["doctor", "--kubeconfig", admin, "-o", "json"]);
+        let arguments = ["doctor", "-o", "json"];
+        let doctor = program.run(&[&arguments[..], &gate, &access].concat());
         let report = doctor.json();
         let checks = report["checks"].as_array().unwrap();
         let is_ok = |name: &&str| {

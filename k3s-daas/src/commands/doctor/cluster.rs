@@ -16,8 +16,11 @@ const NEEDED: [&str; 2] = [
 /// K3s turns it on by itself.
 const BOOTSTRAP_TOKENS: &str = "enable-bootstrap-token-auth";
 
+/// Those that make it tell the gate who is connected.
+const NEEDED_BY_GATE: [&str; 2] = ["audit-policy-file", "audit-webhook-config-file"];
+
 /// Looks at K3s's configuration, if K3s runs on this machine.
-pub(super) fn checks(config: &Path) -> Vec<Check> {
+pub(super) fn checks(config: &Path, behind_gate: bool) -> Vec<Check> {
     const NAME: &str = "k3s";
     const RENDER: &str =
         "`k3s-daas config render` writes the files; see its output for where they go";
@@ -43,14 +46,11 @@ pub(super) fn checks(config: &Path) -> Vec<Check> {
             }
         }
     }
-    let value = |name: &str| {
-        let prefix = format!("{name}=");
-        arguments
-            .iter()
-            .find_map(|argument| argument.strip_prefix(&prefix))
-    };
+    let value = |name: &str| value_of(&arguments, name);
+    let of_gate = NEEDED_BY_GATE.iter().filter(|_| behind_gate);
     let mut checks: Vec<Check> = NEEDED
         .iter()
+        .chain(of_gate)
         .map(|name| match value(name) {
             None => Check::fail(NAME, format!("kube-apiserver-arg lacks {name}"), RENDER),
             Some(path) if !Path::new(path).is_file() => Check::fail(
@@ -70,6 +70,22 @@ pub(super) fn checks(config: &Path) -> Vec<Check> {
         ),
     });
     checks
+}
+
+/// The value of an argument of kube-apiserver, where K3s's configuration gives one.
+pub(super) fn argument(config: &Path, name: &str) -> Option<String> {
+    let files = files(config);
+    let arguments: Vec<String> = files
+        .iter()
+        .filter_map(|file| read(file).ok())
+        .flatten()
+        .collect();
+    value_of(&arguments, name).map(ToOwned::to_owned)
+}
+
+fn value_of<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    let of = |argument: &'a String| argument.strip_prefix(name)?.strip_prefix('=');
+    arguments.iter().find_map(of)
 }
 
 fn files(config: &Path) -> Vec<PathBuf> {
@@ -122,7 +138,10 @@ mod tests {
         let webhook = folder.path().join("authn.yaml");
         std::fs::write(&webhook, "").unwrap();
         let states = |config: &Path| -> Vec<State> {
-            checks(config).iter().map(|check| check.state).collect()
+            checks(config, false)
+                .iter()
+                .map(|check| check.state)
+                .collect()
         };
         assert_eq!(states(&config), [State::Warn]);
         std::fs::write(&config, "token: x\n").unwrap();
@@ -134,5 +153,15 @@ mod tests {
         );
         std::fs::write(folder.path().join("config.yaml.d/k3s-daas.yaml"), text).unwrap();
         assert_eq!(states(&config), [State::Ok, State::Fail, State::Ok]);
+        let behind_gate = checks(&config, true);
+        let lacking = behind_gate
+            .iter()
+            .filter(|check| check.found.contains("lacks audit-"));
+        assert_eq!(lacking.count(), 2, "{behind_gate:?}");
+        assert_eq!(argument(&config, "min-request-timeout"), None);
+        assert_eq!(
+            argument(&config, "enable-bootstrap-token-auth").as_deref(),
+            Some("false")
+        );
     }
 }
