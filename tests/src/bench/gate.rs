@@ -49,7 +49,7 @@ pub async fn measure(report: &mut Report, only: &[String]) -> anyhow::Result<boo
         ("gate_new_per_second", "100000"),
         ("gate_max_per_peer", "5000"),
     ];
-    let Some(cluster) = Cluster::start_behind_gate(INTERVAL, &settings, None).await? else {
+    let Some(cluster) = Cluster::start(INTERVAL, &settings).await? else {
         crate::e2e::skipped("bench gate", "no control plane was found");
         return Ok(false);
     };

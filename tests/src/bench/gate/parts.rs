@@ -7,6 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use api_gate::{Door, Gate, GateMetrics, GateSettings, Limits, Nobody};
 use axum::{Router, routing::get};
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,8 +68,11 @@ async fn objects(folder: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?.into_std()?;
     let address = listener.local_addr()?;
     let tls = bare_tls(&pki(folder)?)?;
-    let tls = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(tls));
-    let server = axum_server::from_tcp_rustls(listener, tls)?;
+    let tls = RustlsConfig::from_config(Arc::new(tls));
+    // As the API server does: else the first answer on a connection waits for a delayed
+    // acknowledgement, 40 ms.
+    let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+    let server = axum_server::from_tcp(listener)?.acceptor(acceptor);
     tokio::spawn(server.serve(router.into_make_service()));
     println!("{address}");
     until_stdin_ends().await
