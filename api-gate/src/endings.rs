@@ -152,11 +152,14 @@ impl Endings<'_> {
     fn cut(&mut self, name: &str) {
         self.shared.losses.node(name);
         let done = self.end(&Ended::Node(name.into()));
-        tracing::info!(
-            node = name,
-            closed = done.closed,
-            "connections of a node are closed"
-        );
+        // It is told again whenever something about a cut node changes.
+        if done.closed > 0 {
+            tracing::info!(
+                node = name,
+                closed = done.closed,
+                "connections of a node are closed"
+            );
+        }
     }
 
     /// Somebody was seen on a connection.
