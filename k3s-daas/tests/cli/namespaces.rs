@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::doors::free;
 use crate::program::{Program, eventually};
+use crate::server::{Server, contract_of_nowhere};
 
 const OWNER: &str = "0x0101010101010101010101010101010101010101010101010101010101010101";
 
@@ -113,6 +114,29 @@ fn protected_namespaces_are_bound(admin: &str) {
     }
 }
 
+/// A second gate before the same API server, which sends its audit events to the first alone.
+fn an_untold_gate_is_noticed(admin: &str, upstream: &str) {
+    let program = Program::new();
+    contract_of_nowhere(&program);
+    let (gate, audit) = (free(), free());
+    let doors = ["--gate-listen", &gate, "--gate-upstream", upstream];
+    let others = ["--elevated-owners", "none", "--audit-listen", &audit];
+    let server = Server::start_with(&program, &[&doors[..], &others].concat());
+    let metrics = server.up["operations"].as_str().unwrap();
+    let access = ["--kubeconfig", admin, "--metrics-listen", metrics];
+    let doctor = program.run(&[&["doctor", "-o", "json"], &doors[..], &access].concat());
+    let report = doctor.json();
+    let check = |name: &str| {
+        let mut checks = report["checks"].as_array().unwrap().iter();
+        checks.find(|check| check["name"] == name).unwrap()
+    };
+    assert_eq!(check("gate")["state"], "ok", "{}", check("gate"));
+    let events = check("audit events");
+    assert_eq!(events["state"], "fail", "{events}");
+    let found = events["found"].as_str().unwrap();
+    assert!(found.contains("no event ever came"), "{events}");
+}
+
 fn state(all: &Value, name: &str) -> Option<String> {
     let found = all.as_array()?.iter().find(|one| one["name"] == name)?;
     Some(found["state"].as_str()?.to_owned())
@@ -142,6 +166,8 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         "127.0.0.1:0",
         "--metrics-listen",
         &metrics,
+        "--audit-listen",
+        "127.0.0.1:0",
         "--admit-listen",
         "127.0.0.1:0",
         "--api-listen",
@@ -262,6 +288,7 @@ fn an_operator_adds_and_releases_and_a_tenant_lists() {
         };
         right.iter().all(is_ok)
     });
+    an_untold_gate_is_noticed(admin, &upstream);
     nodes_are_told_of(&program, admin, developer);
     protected_namespaces_are_bound(admin);
 
