@@ -78,7 +78,8 @@ pub struct Reply {
 }
 
 impl Cluster {
-    /// Starts everything, checkpoints every `interval`; nothing where there is no control plane.
+    /// Starts everything, checkpoints every `interval`, the API server behind the server's own gate;
+    /// nothing where there is no control plane.
     pub async fn start(
         interval: Duration,
         settings: &[(&str, &str)],
@@ -86,17 +87,16 @@ impl Cluster {
         Self::start_at(interval, settings, None).await
     }
 
-    /// The same with the API server at an address that machines can reach.
-    pub async fn start_at(
+    /// The same with the API server open to all, for what goes on while no server runs.
+    pub async fn start_without_gate(
         interval: Duration,
         settings: &[(&str, &str)],
-        reachable_at: Option<Ipv4Addr>,
     ) -> anyhow::Result<Option<Self>> {
-        Self::start_in(interval, settings, reachable_at, false).await
+        Self::start_in(interval, settings, None, false).await
     }
 
-    /// The same with the gate in front of the API server.
-    pub async fn start_behind_gate(
+    /// The same with the gate at an address that machines can reach.
+    pub async fn start_at(
         interval: Duration,
         settings: &[(&str, &str)],
         reachable_at: Option<Ipv4Addr>,
@@ -309,18 +309,35 @@ impl Cluster {
         Ok((wallet, token))
     }
 
+    /// Sends a request through the gate, once more where its connection was closed: the API server
+    /// closes one over which somebody was not authenticated, and the gate one over which the ended
+    /// was seen, or at whose address it was, whoever else is asking over it.
+    pub(crate) async fn send(
+        &self,
+        request: impl Fn(&str) -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::Response> {
+        // Where no server runs there is no gate either: what the API server itself says is asked.
+        let running = self.server.lock().await.is_some();
+        let plane = &self.control_plane;
+        let front = if running {
+            &plane.url
+        } else {
+            &plane.direct_url
+        };
+        match request(front).send().await {
+            Ok(answer) => Ok(answer),
+            Err(_closed) => Ok(request(front).send().await?),
+        }
+    }
+
     /// The HTTP status of a GET with the token, through the API server.
     pub async fn get(&self, token: &SealToken, path: &str) -> anyhow::Result<u16> {
-        let ask = || {
-            let request = self.http.get(format!("{}{path}", self.control_plane.url));
-            request.bearer_auth(token.reveal().as_str()).send()
-        };
-        // The API server closes a connection over which somebody was not authenticated, whoever
-        // else is asking over it.
-        let answer = match ask().await {
-            Ok(answer) => answer,
-            Err(_closed) => ask().await?,
-        };
+        let answer = self
+            .send(|front| {
+                let request = self.http.get(format!("{front}{path}"));
+                request.bearer_auth(token.reveal().as_str())
+            })
+            .await?;
         let status = answer.status().as_u16();
         // The connection is used again only when the body was read.
         answer.bytes().await?;

@@ -51,7 +51,7 @@ async fn all() -> anyhow::Result<()> {
     }
     let network = AgentNetwork::create()?;
     let address = network.server_address();
-    let cluster = Cluster::start_behind_gate(INTERVAL, &SETTINGS, Some(address)).await?;
+    let cluster = Cluster::start_at(INTERVAL, &SETTINGS, Some(address)).await?;
     let Some(cluster) = cluster else {
         skipped(NAME, "no control plane: set K3S_BIN");
         return Ok(());
@@ -64,6 +64,7 @@ async fn all() -> anyhow::Result<()> {
     scene.a_slash_ends_what_its_tenant_has_open().await?;
     scene.a_drain_ends_nothing_and_a_cut_its_node().await?;
     scene.all_come_back_after_the_gate_was_gone().await?;
+    let scene = scene.all_come_back_after_k3s_was_gone().await?;
     scene.end().await;
     Ok(())
 }
@@ -285,7 +286,29 @@ impl Scene {
             "a pod's watch was back after {} ms",
             gone.elapsed().as_millis()
         ));
-        goes_on(&self.cluster, &self.stays, &before).await?;
+        self.all_come_back(gone, &before).await
+    }
+
+    async fn all_come_back_after_k3s_was_gone(self) -> anyhow::Result<Self> {
+        let before = renewed(&self.cluster, &self.stays.name).await?;
+        let at = SystemTime::now();
+        let gone = Instant::now();
+        let cluster = self.cluster.restart_control_plane().await?;
+        let scene = Self { cluster, ..self };
+        told(&format!(
+            "K3s was back after {} ms",
+            gone.elapsed().as_millis()
+        ));
+        let [_, robot, _] = &scene.robots;
+        let ended = robot.says("ended", at).await?;
+        robot.says("watching", ended).await?;
+        scene.all_come_back(gone, &before).await?;
+        Ok(scene)
+    }
+
+    /// The machine and another tenant's streams, which nobody helps.
+    async fn all_come_back(&self, gone: Instant, before: &str) -> anyhow::Result<()> {
+        goes_on(&self.cluster, &self.stays, before).await?;
         told(&format!(
             "the node renewed its lease after {} ms",
             gone.elapsed().as_millis()

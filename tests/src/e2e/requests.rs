@@ -87,13 +87,16 @@ impl Cluster {
         let body = body.map(ToString::to_string).unwrap_or_default();
         match caller {
             Caller::Token(token) => {
-                let url = format!("{}{path}", self.control_plane.url);
-                let request = self.http.request(method, url);
-                let request = request
-                    .header(CONTENT_TYPE, kind)
-                    .header(AUTHORIZATION, format!("Bearer {token}"))
-                    .body(body);
-                let answer = request.send().await?;
+                let answer = self
+                    .send(|front| {
+                        let url = format!("{front}{path}");
+                        let request = self.http.request(method.clone(), url);
+                        request
+                            .header(CONTENT_TYPE, kind)
+                            .header(AUTHORIZATION, format!("Bearer {token}"))
+                            .body(body.clone())
+                    })
+                    .await?;
                 let status = answer.status().as_u16();
                 let body = answer.bytes().await?;
                 let body = serde_json::from_slice(&body).unwrap_or_default();
