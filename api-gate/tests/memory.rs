@@ -16,7 +16,7 @@ use api_gate::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use bench::{Bench, Upstream, bounded, read};
+use bench::{Bench, Upstream, at_most, bounded, read};
 
 const MIB: usize = 1 << 20;
 /// One measures at a time.
@@ -79,7 +79,7 @@ fn memory() -> usize {
 
 #[tokio::test]
 async fn an_idle_connection_takes_little() {
-    const IDLE: usize = 2_000;
+    let idle = at_most(2_000);
     let _alone = ALONE.lock().await;
     bounded(async {
         let mut upstream = Upstream::start().await;
@@ -89,7 +89,7 @@ async fn an_idle_connection_takes_little() {
             ..Limits::default()
         };
         let bench = Bench::with(&upstream, limits);
-        let mut open = Vec::with_capacity(IDLE + 100);
+        let mut open = Vec::with_capacity(idle + 100);
         let mut come = async |many: usize| {
             for _ in 0..many {
                 let (mut client, mut comer) = bench.connect(&mut upstream).await;
@@ -101,8 +101,8 @@ async fn an_idle_connection_takes_little() {
         };
         come(100).await;
         let before = memory();
-        come(IDLE).await;
-        let each = memory().saturating_sub(before) / IDLE;
+        come(idle).await;
+        let each = memory().saturating_sub(before) / idle;
         eprintln!("{each} bytes a connection, with its client and its server");
         // Some 3 KiB of it are the gate's.
         assert!(each < 6 * 1024, "{each}");

@@ -152,6 +152,17 @@ impl Bench {
     }
 }
 
+/// So many connections, or as many as this process has files for: four each, and others beside.
+pub(crate) fn at_most(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find_map(|it| it.strip_prefix("Max open files"));
+    let soft = line.unwrap().split_whitespace().next().unwrap();
+    let soft = soft.parse().unwrap_or(usize::MAX);
+    wanted.min(soft / 8)
+}
+
 pub(crate) async fn knock(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).await.unwrap();
     client.set_nodelay(true).unwrap();

@@ -6,9 +6,7 @@ use api_gate::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::bench::{Bench, HELLO, Upstream, bounded, echoed};
-
-const IDLE: usize = 2_000;
+use crate::bench::{Bench, HELLO, Upstream, at_most, bounded, echoed};
 
 fn roomy() -> Limits {
     Limits {
@@ -21,6 +19,7 @@ fn roomy() -> Limits {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_idle_ones_beside_others_that_go_on() {
+    let many = at_most(2_000);
     bounded(async {
         let upstream = Upstream::start().await;
         let bench = Bench::with(&upstream, roomy());
@@ -28,7 +27,7 @@ async fn two_thousand_idle_ones_beside_others_that_go_on() {
         let mut busy = bench.knock().await;
         echoed(&mut busy, &HELLO).await;
         let mut idle = Vec::new();
-        for turn in 0..IDLE {
+        for turn in 0..many {
             let mut client = bench.knock().await;
             echoed(&mut client, &HELLO).await;
             idle.push(client);
@@ -36,7 +35,7 @@ async fn two_thousand_idle_ones_beside_others_that_go_on() {
                 echoed(&mut busy, b"going on").await;
             }
         }
-        bench.until_open(IDLE + 1).await;
+        bench.until_open(many + 1).await;
         for turn in 0..1_000_u16 {
             echoed(&mut busy, &turn.to_be_bytes()).await;
         }
