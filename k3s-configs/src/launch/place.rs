@@ -38,13 +38,20 @@ impl Place {
         options: &StartOptions,
         kind: ControlPlaneKind,
     ) -> Result<Self, LaunchError> {
-        let address = options.reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
-        let mut width = port::width(kind);
-        if options.behind_gate && options.reachable_at.is_none() {
+        let public = options.reachable_at.unwrap_or(Ipv4Addr::LOCALHOST);
+        let (bind, gate) = match options.reachable_at {
+            _ if !options.behind_gate => (public, 0),
+            Some(_) => (Ipv4Addr::LOCALHOST, 0),
             // The gate's own, on the same address.
-            width = width.saturating_add(1);
-        }
-        let port = port::choose(dir, address, options.port, width)?;
+            None => (public, 1),
+        };
+        let needed = port::Needed {
+            public,
+            bind,
+            gate,
+            width: port::width(kind).saturating_add(gate),
+        };
+        let port = port::choose(dir, needed, options.port)?;
         Ok(Self::new(options.reachable_at, port, options.behind_gate))
     }
 
