@@ -9,6 +9,7 @@
 
 mod process;
 mod requests;
+pub mod stream;
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use api_gate::ConnectionView;
+use api_gate::{ConnectionView, Disconnected};
 use k3s_configs::GateMode;
 use k3s_daas::config::keys::{ClusterConfig, Group as _, ServerConfig, ServerKeys};
 use k3s_daas::config::{Sources, Url};
@@ -283,6 +284,15 @@ impl Cluster {
         let server = self.server.lock().await;
         let gate = server.as_ref().context(NOT_RUNNING)?.gate();
         Ok(gate.context("there is no gate")?.connections())
+    }
+
+    /// Ends connections by hand.
+    pub async fn disconnect(&self, target: &str) -> anyhow::Result<Disconnected> {
+        let server = self.server.lock().await;
+        let gate = server.as_ref().context(NOT_RUNNING)?.gate();
+        Ok(gate
+            .context("there is no gate")?
+            .disconnect(&target.parse()?))
     }
 
     /// What the webhooks' process says at a path of its operations listener.

@@ -71,12 +71,13 @@ impl std::ops::AddAssign for Disconnected {
 }
 
 impl Table {
-    /// All open connections, the oldest first.
+    /// All open connections but those that were told to end, the oldest first.
     pub(crate) fn connections(&self) -> Vec<ConnectionView> {
         let inner = self.lock();
         let mut all: Vec<_> = inner
             .open
             .iter()
+            .filter(|(_, connection)| connection.end.is_some())
             .map(|(source, connection)| ConnectionView {
                 source: *source,
                 peer: connection.peer,
