@@ -23,8 +23,6 @@ use crate::serve::{Listener, run, shared};
 
 /// Others than the owner, who may write.
 const OTHERS_WRITE: u32 = 0o022;
-/// Others' writing is harmless where nobody may take away what is another's.
-const STICKY: u32 = 0o1000;
 /// The longest path of a socket on Linux.
 const LONGEST: usize = 107;
 
@@ -118,7 +116,8 @@ async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), UnixError> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mode = std::fs::metadata(folder).map_err(io)?.mode();
-    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+    // A sticky folder is no better: they could be there before us, or while we are not.
+    if mode & OTHERS_WRITE != 0 {
         return Err(UnixError::OpenFolder(folder.to_owned()));
     }
     // Bound beside its place, in a folder that nobody else can enter, and moved there once its mode

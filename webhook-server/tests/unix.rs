@@ -78,10 +78,16 @@ async fn a_folder_that_others_may_write_to_is_refused() {
     let folder = private_folder();
     let open = folder.path().join("open");
     std::fs::create_dir(&open).unwrap();
-    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
     let path = open.join("s.sock");
-    let refused = started(&path, &CancellationToken::new()).await.unwrap_err();
-    assert!(matches!(refused, UnixError::OpenFolder(_)), "{refused}");
+    for mode in [0o777, 0o770, 0o702, 0o1777] {
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = started(&path, &CancellationToken::new()).await.unwrap_err();
+        assert!(
+            matches!(refused, UnixError::OpenFolder(_)),
+            "{mode:o}: {refused}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0);
 }
 
 #[tokio::test]
