@@ -1,5 +1,6 @@
 //! `connections`: who is connected through the gate, from where.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_gate::{ConnectionView, Target, UserView};
@@ -76,21 +77,18 @@ fn for_people(connections: &[ConnectionView], now_ms: u64) -> String {
     }
     let rows = connections.iter().map(|one| {
         let age = Duration::from_millis(now_ms.saturating_sub(one.opened_at_ms));
-        let users: Vec<&str> = one.users.iter().map(|user| user.name.as_str()).collect();
-        let kinds: Vec<&str> = one.users.iter().map(|user| user.kind.as_str()).collect();
-        let or_dash = |texts: Vec<&str>| match texts.as_slice() {
-            [] => "-".to_owned(),
-            texts => texts.join(", "),
-        };
-        let mut kinds = kinds;
-        kinds.dedup();
+        // A certificate's name can hold anything, a terminal's commands too.
+        let names = one.users.iter().map(|user| user.name.escape_debug());
+        let names: Vec<_> = names.map(|name| name.to_string()).collect();
+        let kinds: BTreeSet<&str> = one.users.iter().map(|user| user.kind.as_str()).collect();
+        let kinds: Vec<_> = kinds.into_iter().map(str::to_owned).collect();
         [
             one.peer.to_string(),
             one.source.to_string(),
             one.door.to_string(),
             since(age),
-            or_dash(kinds),
-            or_dash(users),
+            or_dash(&kinds),
+            or_dash(&names),
         ]
     });
     output::table(
@@ -99,14 +97,37 @@ fn for_people(connections: &[ConnectionView], now_ms: u64) -> String {
     )
 }
 
-/// As kubectl shows ages: the two largest units at most.
+fn or_dash(texts: &[String]) -> String {
+    if texts.is_empty() {
+        return "-".to_owned();
+    }
+    texts.join(", ")
+}
+
+/// As kubectl shows ages: exact while they are short.
 fn since(age: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
     let seconds = age.as_secs();
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
+    let two = |large: u64, name: &str, small: u64, smaller: &str| match seconds % large / small {
+        0 => format!("{}{name}", seconds / large),
+        rest => format!("{}{name}{rest}{smaller}", seconds / large),
+    };
+    if seconds < 2 * MINUTE {
+        format!("{seconds}s")
+    } else if seconds < 10 * MINUTE {
+        two(MINUTE, "m", 1, "s")
+    } else if seconds < 3 * HOUR {
+        format!("{}m", seconds / MINUTE)
+    } else if seconds < 8 * HOUR {
+        two(HOUR, "h", MINUTE, "m")
+    } else if seconds < 2 * DAY {
+        format!("{}h", seconds / HOUR)
+    } else if seconds < 8 * DAY {
+        two(DAY, "d", HOUR, "h")
+    } else {
+        format!("{}d", seconds / DAY)
     }
 }
 
@@ -149,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_can_do_nothing_to_a_terminal() {
+        let strange = user("a\u{1b}[2J\n\u{202e}b", "other");
+        let users = vec![strange, user("c", "node"), user("d", "other")];
+        let text = for_people(&[view(users)], 1_000);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+        assert!(text.contains("| node, other | a\\u{1b}[2J\\n"), "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
+
+    #[test]
     fn one_is_found_by_any_of_its_names() {
         let node: Target = "w-1".parse().unwrap();
         assert!(is(&node, &user("system:node:w-1", "node")));
@@ -165,7 +196,22 @@ mod tests {
 
     #[test]
     fn ages_are_as_kubectl_shows_them() {
-        let ages = [1, 119, 120, 7_200, 200_000].map(Duration::from_secs);
-        assert_eq!(ages.map(since), ["1s", "119s", "2m", "2h", "2d"]);
+        for (seconds, shown) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (600, "10m"),
+            (10_799, "179m"),
+            (10_800, "3h"),
+            (11_520, "3h12m"),
+            (28_800, "8h"),
+            (172_799, "47h"),
+            (172_800, "2d"),
+            (200_000, "2d7h"),
+            (691_200, "8d"),
+        ] {
+            assert_eq!(since(Duration::from_secs(seconds)), shown);
+        }
     }
 }
