@@ -7,6 +7,7 @@
     reason = "a test that can't go on fails; helpers outside of #[test] too"
 )]
 
+mod control;
 mod devnet;
 mod doors;
 mod namespaces;
