@@ -2,6 +2,7 @@
 //! looks at it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::endings::{self, Losses, Seen};
 use crate::error::GateError;
 use crate::metrics::GateMetrics;
 use crate::relay::{self, Relaying};
-use crate::settings::{Door, GateSettings};
+use crate::settings::{Door, GateSettings, Limits};
 use crate::standings::Standings;
 use crate::table::{Attributed, Cause, ConnectionView, Disconnected, Ended, Table, time_of_day};
 use crate::target::Target;
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: GateMetrics,
     pub(crate) table: Table,
     pub(crate) losses: Losses,
+    /// Connections that this process has files for.
+    pub(crate) most: AtomicUsize,
+    /// The relay runs.
+    pub(crate) is_open: AtomicBool,
     seen: mpsc::Sender<Seen>,
     /// For the one who runs the endings.
     pub(crate) to_look_at: Mutex<Option<mpsc::Receiver<Seen>>>,
@@ -65,6 +70,8 @@ impl Gate {
                 settings: ArcSwap::from_pointee(settings),
                 table: Table::new(metrics.clone()),
                 losses: Losses::default(),
+                most: AtomicUsize::new(usize::MAX),
+                is_open: AtomicBool::new(false),
                 metrics,
                 seen,
                 to_look_at: Mutex::new(Some(to_look_at)),
@@ -135,7 +142,23 @@ impl Gate {
     /// Whether nobody else can come in.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.shared.table.seated() >= self.shared.settings.load().limits.max_connections
+        self.shared.table.seated() >= self.limits().max_connections
+    }
+
+    /// Whether the doors are open. That they are not though nobody has closed them is a bug.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.shared.is_open.load(Ordering::Relaxed)
+    }
+
+    /// The limits, as far as this process has files for them.
+    pub(crate) fn limits(&self) -> Limits {
+        let limits = &self.shared.settings.load().limits;
+        let most = self.shared.most.load(Ordering::Relaxed);
+        Limits {
+            max_connections: limits.max_connections.min(most),
+            ..limits.clone()
+        }
     }
 
     pub(crate) fn heard_a_batch(&self) {

@@ -62,7 +62,7 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let forbidden: [(&str, &[&str]); 6] = [
+    let forbidden: [(&str, &[&str]); 7] = [
         (
             "seal",
             &[
@@ -88,6 +88,18 @@ fn dependencies_point_one_way() {
         (
             "authz-webhook",
             &["authn-webhook", "sui-devnet", "k3s-configs"],
+        ),
+        (
+            "api-gate",
+            &[
+                "kube",
+                "k3s-configs",
+                "authn-webhook",
+                "authz-webhook",
+                "node-admission",
+                "sui-devnet",
+                "tenancy",
+            ],
         ),
         (
             "sui-devnet",

@@ -1,6 +1,7 @@
 //! Newcomers: counted, limited, and given a task of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use super::connection::{self, Abrupt};
 use super::files;
 use super::told::Told;
 use crate::gate::Gate;
-use crate::settings::{Door, Limits};
+use crate::settings::Door;
 
 /// After a failed accept (no files left, mostly) it waits this long, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,13 +24,12 @@ pub(super) struct Relay {
     /// Those that have not spoken yet end too.
     pub(super) closed: CancellationToken,
     pub(super) dial_failed: Told,
-    /// Connections that this process has files for.
-    most: usize,
 }
 
 impl Relay {
     pub(super) fn new(gate: Gate) -> Arc<Self> {
         let most = files::connections();
+        gate.shared.most.store(most, Ordering::Relaxed);
         let wanted = gate.shared.settings.load().limits.max_connections;
         if most < wanted {
             tracing::warn!(
@@ -42,14 +42,7 @@ impl Relay {
             gate,
             closed: CancellationToken::new(),
             dial_failed: Told::default(),
-            most,
         })
-    }
-
-    fn limits(&self) -> Limits {
-        let mut limits = self.gate.shared.settings.load().limits.clone();
-        limits.max_connections = limits.max_connections.min(self.most);
-        limits
     }
 }
 
@@ -69,7 +62,7 @@ pub(super) async fn accept(
                 let client = Abrupt::new(client);
                 let peer = std::net::SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let shared = &relay.gate.shared;
-                let limits = relay.limits();
+                let limits = relay.gate.limits();
                 match shared.table.admit(peer, &limits) {
                     Ok(seat) => {
                         shared.metrics.accepted();

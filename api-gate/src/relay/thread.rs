@@ -1,6 +1,7 @@
 //! The thread on which everything of the relay happens.
 
 use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +17,27 @@ use crate::table::Cause;
 
 /// How long connections may take to end by themselves. Short: tunnels and watches never do.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// Says that the doors are open for as long as the thread lives, however it ends.
+struct Open(Gate);
+
+impl Open {
+    fn new(gate: &Gate) -> Self {
+        gate.shared.is_open.store(true, Ordering::Relaxed);
+        Self(gate.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.shared.is_open.store(false, Ordering::Relaxed);
+        if std::thread::panicking() {
+            tracing::error!(
+                "the gate is gone by a bug: nobody gets in until the server is restarted"
+            );
+        }
+    }
+}
 
 /// A running relay; dropping it ends it at once.
 #[derive(Debug)]
@@ -48,6 +70,7 @@ impl Thread {
         let (tell, done) = oneshot::channel();
         let killed = kill.clone();
         let work = move || {
+            let _open = Open::new(&gate);
             runtime.block_on(async {
                 tokio::select! {
                     () = killed.cancelled() => {}

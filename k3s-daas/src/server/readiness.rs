@@ -77,7 +77,9 @@ pub(super) fn add_checks(
 pub(super) fn add_gate(health: &Health, gate: &Gate) {
     let gate = gate.clone();
     health.add_fn("gate", move || {
-        if gate.is_full() {
+        if !gate.is_open() {
+            Err("its doors are closed".into())
+        } else if gate.is_full() {
             Err("all connections that gate_max_connections allows are open".into())
         } else {
             Ok(())
