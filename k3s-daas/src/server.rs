@@ -244,7 +244,16 @@ pub async fn start(
         &metrics,
         shutdown.clone(),
     )
-    .await?;
+    .await;
+    let control = match control {
+        Ok(control) => Some(control.task),
+        // There is nothing to ask over it.
+        Err(failure) if gate.is_none() => {
+            tracing::warn!(%failure, "there is no socket for operators");
+            None
+        }
+        Err(failure) => return Err(failure),
+    };
     // Only now is it known where it is heard.
     let webhook = Webhook::new(config, listeners.admit.address, &tls, claims)?;
     tasks.push(work::webhook(work.kube.clone(), webhook.clone(), name));
@@ -284,7 +293,7 @@ pub async fn start(
         .into_iter()
         .flatten()
         .map(|serving| serving.task)
-        .chain([control.task])
+        .chain(control)
         .map(AbortOnDropHandle::new)
         .collect(),
         directory: directory_tasks,
