@@ -93,6 +93,12 @@ fn a_server_does_not_start_where_others_could_answer_in_its_place() {
         "127.0.0.1:0",
         "--api-listen",
         "",
+        "--audit-listen",
+        "127.0.0.1:0",
+        "--gate-listen",
+        "127.0.0.1:0",
+        "--gate-upstream",
+        "127.0.0.1:6443",
         STATE[0],
         STATE[1],
     ]);
