@@ -151,6 +151,12 @@ impl Gate {
         self.shared.is_open.load(Ordering::Relaxed)
     }
 
+    /// Whether what ends is still acted on. That it is not though nobody has stopped it is a bug.
+    #[must_use]
+    pub fn ends_connections(&self) -> bool {
+        !self.shared.seen.is_closed()
+    }
+
     /// The limits, as far as this process has files for them.
     pub(crate) fn limits(&self) -> Limits {
         let limits = &self.shared.settings.load().limits;

@@ -206,6 +206,11 @@ impl Cluster {
         self.config.listen
     }
 
+    /// Where the API server sends its audit events.
+    pub fn audit_address(&self) -> SocketAddr {
+        self.config.audit_listen
+    }
+
     /// Starts the webhooks where they were before. Does not wait until they are ready.
     pub async fn start_server(&self) -> anyhow::Result<()> {
         self.start_with(self.config.clone()).await
@@ -326,18 +331,20 @@ impl Cluster {
         &self,
         request: impl Fn(&str) -> reqwest::RequestBuilder,
     ) -> anyhow::Result<reqwest::Response> {
-        // Where no server runs there is no gate either: what the API server itself says is asked.
-        let running = self.server.lock().await.is_some();
         let plane = &self.control_plane;
-        let front = if running {
-            &plane.url
-        } else {
-            &plane.direct_url
+        let error = match request(&plane.url).send().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
         };
-        match request(front).send().await {
-            Ok(answer) => Ok(answer),
-            Err(_closed) => Ok(request(front).send().await?),
-        }
+        // Where no server runs, in this process or beside it, there is no gate either: what the API
+        // server itself says is asked.
+        let runs_here = self.server.lock().await.is_some();
+        let front = if error.is_connect() && !runs_here {
+            &plane.direct_url
+        } else {
+            &plane.url
+        };
+        Ok(request(front).send().await?)
     }
 
     /// The HTTP status of a GET with the token, through the API server.

@@ -261,12 +261,26 @@ impl<'a> Life<'a> {
         let times = tokio::try_join!(
             since(at, self.owner_refused()),
             since(at, self.account_says(|said| !said.ok())),
+            since(at, self.watch_ended()),
             since(at, self.state_is("ended")),
             since(at, self.pods_allowed("0")),
         )?;
-        let times = [times.0, times.1, times.2, times.3];
+        let times = [times.0, times.1, times.3, times.4];
         self.times = times.map(milliseconds).into();
         Ok(())
+    }
+
+    /// Waits until the watch of its service account has ended, which the gate sees to.
+    async fn watch_ended(&self) -> anyhow::Result<()> {
+        let look = async || {
+            let ended = self.watch.is_finished();
+            Ok(if ended {
+                Ok(())
+            } else {
+                Err("open".to_owned())
+            })
+        };
+        self.until("its watch to end", look).await
     }
 
     /// Waits until its workloads are scaled away.

@@ -50,7 +50,9 @@ async fn all() -> anyhow::Result<()> {
     hostile::others_notice_nothing(&cluster).await?;
     told_in_metrics(&cluster).await?;
     faults::a_restart_lets_nobody_in(&cluster).await?;
+    faults::a_late_event_ends_what_it_names(&cluster).await?;
     faults::lost_events_leave_open_what_is_told(&cluster).await?;
+    faults::a_gate_killed_with_9_lets_nobody_in(&cluster).await?;
     cluster.stop().await;
     Ok(())
 }
@@ -66,7 +68,7 @@ async fn a_slash_ends_a_watch_and_another_s_goes_on(cluster: &Cluster) -> anyhow
     let mut staying = cluster.watch_nodes(&other, ip(1)).await?;
     let began = Instant::now();
     cluster.slash(&slashed).await?;
-    ending.ends(SOON).await.context("its watch ends")?;
+    ending.breaks_off(SOON).await.context("its watch ends")?;
     println!(
         "a watch ended {} ms after the slash was sent",
         began.elapsed().as_millis()
@@ -117,9 +119,11 @@ async fn a_shared_connection_ends_with_the_first(cluster: &Cluster) -> anyhow::R
     let of_two = |all: &[api_gate::ConnectionView]| all.iter().any(|one| one.users.len() == 2);
     ensure!(of_two(&cluster.connections().await?), "they share one");
     cluster.slash(&slashed).await?;
-    one.ends(SOON).await.context("the slashed one's ends")?;
+    one.breaks_off(SOON)
+        .await
+        .context("the slashed one's ends")?;
     other
-        .ends(SOON)
+        .breaks_off(SOON)
         .await
         .context("and so does what shares it")?;
     cluster.watch_nodes(&innocent, ip(13)).await?;
@@ -147,7 +151,10 @@ async fn a_forged_source_names_nobody(cluster: &Cluster) -> anyhow::Result<()> {
         .await?;
     cluster.until_seen(&forger).await?;
     cluster.slash(&forger).await?;
-    forged.ends(SOON).await.context("the forger's own ends")?;
+    forged
+        .breaks_off(SOON)
+        .await
+        .context("the forger's own ends")?;
     ensure!(watched.goes_on().await, "the victim's watch was ended");
     Ok(())
 }
@@ -160,14 +167,13 @@ async fn an_impersonator_is_known_by_its_own_seal(cluster: &Cluster) -> anyhow::
         ("impersonate-group", "system:masters"),
     ];
     let token = powerful.reveal();
-    let stream = cluster.watch_with(client, token.as_str(), NODES, &headers);
-    let Ok(mut stream) = stream.await else {
-        // Nobody may: that is as good.
-        return Ok(());
-    };
+    let mut stream = cluster
+        .watch_with(client, token.as_str(), NODES, &headers)
+        .await
+        .context("the tier super may act as others")?;
     cluster.until_seen(&powerful).await?;
     cluster.slash(&powerful).await?;
-    stream.ends(SOON).await.context("its watch ends")?;
+    stream.breaks_off(SOON).await.context("its watch ends")?;
     Ok(())
 }
 
@@ -177,16 +183,20 @@ async fn a_refreshed_and_an_unstaked_seal_lose_their_watches(
     let mut worker = cluster.worker("gate-ends").await?;
     let mut old = cluster.watch_nodes(&worker.token, ip(17)).await?;
     worker.refresh(cluster).await?;
-    old.ends(SOON).await.context("the retired token's ends")?;
+    old.breaks_off(SOON)
+        .await
+        .context("the retired token's ends")?;
     let mut new = cluster.watch_nodes(&worker.token, ip(17)).await?;
     worker.unstake(cluster).await?;
-    new.ends(SOON).await.context("the unstaked seal's ends")?;
+    new.breaks_off(SOON)
+        .await
+        .context("the unstaked seal's ends")?;
     // Slashed and restored: it watches again.
     let worker = cluster.worker("gate-returns").await?;
     let token = &worker.token;
     let mut first = cluster.watch_nodes(token, ip(18)).await?;
     cluster.slash(token).await?;
-    first.ends(SOON).await.context("its watch ends")?;
+    first.breaks_off(SOON).await.context("its watch ends")?;
     worker.restake(cluster).await?;
     // For a second what is told of a request counts as told of one from before.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -216,7 +226,10 @@ async fn an_account_s_watch_ends_with_its_owner_s_last_seal(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     cluster.slash(&token).await?;
-    watch.ends(SOON).await.context("the account's watch ends")?;
+    watch
+        .breaks_off(SOON)
+        .await
+        .context("the account's watch ends")?;
     Ok(())
 }
 
@@ -233,7 +246,7 @@ async fn an_operator_ends_connections_by_hand(cluster: &Cluster) -> anyhow::Resu
     let target = wallet.address().to_string();
     let done = cluster.disconnect(&target).await?;
     ensure!(done.closed == 1, "{done:?}");
-    watch.ends(SOON).await.context("it ends")?;
+    watch.breaks_off(SOON).await.context("it ends")?;
     let mut again = cluster.watch_nodes(&token, ip(20)).await?;
     ensure!(again.goes_on().await, "a usable seal connects again");
     ensure!(cluster.get(&token, NODES).await? == 200);
@@ -250,6 +263,9 @@ async fn told_in_metrics(cluster: &Cluster) -> anyhow::Result<()> {
         "k3s_daas_gate_accepted_total",
         "k3s_daas_gate_events_total{outcome=\"attributed\"}",
         "k3s_daas_gate_attribution_delay_seconds_count",
+        "k3s_daas_gate_closed_total{reason=\"revoked\"}",
+        "k3s_daas_gate_closed_total{reason=\"by_hand\"}",
+        "k3s_daas_gate_refused_total{reason=\"not_tls\"}",
     ] {
         ensure!(
             value(name).is_some_and(|value| value > 0.0),

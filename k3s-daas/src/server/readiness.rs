@@ -79,6 +79,8 @@ pub(super) fn add_gate(health: &Health, gate: &Gate) {
     health.add_fn("gate", move || {
         if !gate.is_open() {
             Err("its doors are closed".into())
+        } else if !gate.ends_connections() {
+            Err("nobody ends the connections of the ended any more: start the server anew".into())
         } else if gate.is_full() {
             Err("all connections that gate_max_connections allows are open".into())
         } else {

@@ -24,17 +24,33 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Waits for its end; says after how long, or that it went on.
-    pub async fn ends(&mut self, within: Duration) -> Option<Duration> {
-        let began = Instant::now();
-        let ended = async { while let Ok(Some(_)) = self.answer.chunk().await {} };
-        let in_time = tokio::time::timeout(within, ended).await;
-        in_time.ok().map(|()| began.elapsed())
+    /// Waits until it breaks off. That the API server ends it in order, as it ends watches after
+    /// their time, is an error.
+    pub async fn breaks_off(&mut self, within: Duration) -> anyhow::Result<()> {
+        match self.next_end(within).await {
+            Some(true) => Ok(()),
+            Some(false) => bail!("it ended in order"),
+            None => bail!("it goes on after {within:?}"),
+        }
     }
 
     /// Whether it goes on.
     pub async fn goes_on(&mut self) -> bool {
-        self.ends(Duration::from_millis(300)).await.is_none()
+        self.next_end(Duration::from_millis(300)).await.is_none()
+    }
+
+    /// Whether it broke off or ended in order; none where it goes on.
+    async fn next_end(&mut self, within: Duration) -> Option<bool> {
+        let ended = async {
+            loop {
+                match self.answer.chunk().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return false,
+                    Err(_) => return true,
+                }
+            }
+        };
+        tokio::time::timeout(within, ended).await.ok()
     }
 }
 
