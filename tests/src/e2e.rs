@@ -43,6 +43,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const LETS_GO_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two tries.
 const POLL: Duration = Duration::from_millis(10);
+/// How often a request is sent whose connection is closed each time: as many tenants may end at the
+/// address of a test at once.
+const TRIES: usize = 5;
 const NOT_RUNNING: &str = "the webhooks do not run";
 /// What every tier may ask, and a stranger may not.
 pub const NODES: &str = "/api/v1/nodes";
@@ -59,8 +62,6 @@ pub struct Cluster {
     pub pki: DevPki,
     options: StartOptions,
     http: reqwest::Client,
-    /// The same for what has no end.
-    pub(crate) watching: reqwest::Client,
     kube: kube::Client,
     server: Mutex<Option<Server>>,
     config: ServerConfig,
@@ -157,7 +158,6 @@ impl Cluster {
         }
         let config = resolved(&written)?;
         let ca_pem = &control_plane.ca_pem;
-        let watching = http(ca_pem)?.build()?;
         let http = http(ca_pem)?.timeout(Duration::from_secs(10)).build()?;
         let kube = requests::operator(&control_plane.admin_kubeconfig).await?;
         let cluster = Self {
@@ -167,7 +167,6 @@ impl Cluster {
             options,
             pki,
             http,
-            watching,
             kube,
             server: Mutex::default(),
             config,
@@ -324,26 +323,26 @@ impl Cluster {
         Ok((wallet, token))
     }
 
-    /// Sends a request through the gate, once more where its connection was closed: the API server
-    /// closes one over which somebody was not authenticated, and the gate one over which the ended
-    /// was seen, or at whose address it was, whoever else is asking over it.
+    /// Sends a request through the gate, a few times more where its connection was closed: the API
+    /// server closes one over which somebody was not authenticated, and the gate one over which the
+    /// ended was seen, or at whose address it was, whoever else is asking over it.
     pub(crate) async fn send(
         &self,
         request: impl Fn(&str) -> reqwest::RequestBuilder,
     ) -> anyhow::Result<reqwest::Response> {
         let plane = &self.control_plane;
-        let error = match request(&plane.url).send().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        // Where no server runs, in this process or beside it, there is no gate either: what the API
-        // server itself says is asked.
-        let runs_here = self.server.lock().await.is_some();
-        let front = if error.is_connect() && !runs_here {
-            &plane.direct_url
-        } else {
-            &plane.url
-        };
+        let mut front = &plane.url;
+        for _ in 0..TRIES {
+            let error = match request(front).send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            // Where no server runs, in this process or beside it, there is no gate either: what the
+            // API server itself says is asked.
+            if error.is_connect() && self.server.lock().await.is_none() {
+                front = &plane.direct_url;
+            }
+        }
         Ok(request(front).send().await?)
     }
 

@@ -2,10 +2,10 @@
 //! use, an open watch. What happens to them is waited for and timed.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use http::Method;
 use seal::{Mist, ObjectId, SealToken};
 use serde_json::{Value, json};
 use sui_ledger::tx::{Call, Stake, Wallet};
@@ -65,10 +65,14 @@ impl<'a> Life<'a> {
             let path = path.replace("NAMESPACE", &namespace);
             cluster.create(&owner, &path, &body).await.context(what)?;
         }
-        let mut watch = cluster.watch(&account, &pods).await?;
+        let Caller::Token(of_account) = &account else {
+            anyhow::bail!("an account has a token");
+        };
+        // On a connection of its own: what ends others is not to end it.
+        let client = cluster.client_at(Ipv4Addr::LOCALHOST.into())?;
+        let mut watch = cluster.watch_with(client, of_account, &pods, &[]).await?;
         let watch = AbortOnDropHandle::new(tokio::spawn(async move {
-            // Whether it ended by an error or not: it ended.
-            while let Ok(Some(_)) = watch.chunk().await {}
+            watch.breaks_off_at_last().await;
         }));
         let life = Self {
             cluster,
@@ -273,11 +277,10 @@ impl<'a> Life<'a> {
     /// Waits until the watch of its service account has ended, which the gate sees to.
     async fn watch_ended(&self) -> anyhow::Result<()> {
         let look = async || {
-            let ended = self.watch.is_finished();
-            Ok(if ended {
-                Ok(())
-            } else {
+            Ok(if self.watches() {
                 Err("open".to_owned())
+            } else {
+                Ok(())
             })
         };
         self.until("its watch to end", look).await
@@ -330,17 +333,18 @@ impl<'a> Life<'a> {
         self.all_runs(PODS).await
     }
 
+    /// Whether the watch of its service account goes on.
+    pub fn watches(&self) -> bool {
+        !self.watch.is_finished()
+    }
+
     /// A line of the table.
     pub fn line(&self) -> String {
         let mut line = format!("| {} ", self.what);
         for time in &self.times {
             let _ = write!(line, "| {time} ");
         }
-        let watch = if self.watch.is_finished() {
-            "ended"
-        } else {
-            "open"
-        };
+        let watch = if self.watches() { "open" } else { "ended" };
         let _ = write!(line, "| watch {watch} |");
         line
     }
@@ -428,21 +432,4 @@ fn workloads() -> Vec<(&'static str, Value)> {
             }),
         ),
     ]
-}
-
-impl Cluster {
-    /// An open watch with a token.
-    pub async fn watch(&self, caller: &Caller, path: &str) -> anyhow::Result<reqwest::Response> {
-        let Caller::Token(token) = caller else {
-            anyhow::bail!("only tokens watch");
-        };
-        let url = format!("{}{path}?watch=1", self.control_plane.url);
-        let answer = self
-            .watching
-            .request(Method::GET, url)
-            .bearer_auth(token)
-            .send()
-            .await?;
-        Ok(answer.error_for_status()?)
-    }
 }

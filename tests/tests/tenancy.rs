@@ -156,6 +156,7 @@ async fn another_seal_keeps_all_alive(cluster: &Cluster) -> anyhow::Result<Strin
     };
     cluster.operator.call(&cluster.devnet.ids, &call).await?;
     life.stays_for(GRACE * 2).await?;
+    ensure!(life.watches(), "its account's watch was ended");
     Ok(life.line())
 }
 

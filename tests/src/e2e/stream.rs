@@ -39,17 +39,20 @@ impl Stream {
         self.next_end(Duration::from_millis(300)).await.is_none()
     }
 
-    /// Whether it broke off or ended in order; none where it goes on.
-    async fn next_end(&mut self, within: Duration) -> Option<bool> {
-        let ended = async {
-            loop {
-                match self.answer.chunk().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return false,
-                    Err(_) => return true,
-                }
+    /// Waits for its end; says whether it broke off or ended in order.
+    pub async fn breaks_off_at_last(&mut self) -> bool {
+        loop {
+            match self.answer.chunk().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
             }
-        };
+        }
+    }
+
+    /// The same; none where it goes on.
+    async fn next_end(&mut self, within: Duration) -> Option<bool> {
+        let ended = self.breaks_off_at_last();
         tokio::time::timeout(within, ended).await.ok()
     }
 }
