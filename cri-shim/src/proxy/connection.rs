@@ -1,0 +1,117 @@
+//! Connections of kubelet and of others that may open the socket.
+
+use std::os::unix::net::UnixListener as StdListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::ProxySettings;
+use super::call::Caller;
+use super::upstream::Upstream;
+use crate::guard::Guard;
+use crate::metrics::ShimMetrics;
+
+/// Kubelet has two; crictl and the like come and go.
+const MOST_CONNECTIONS: usize = 512;
+/// Calls at once on a connection. containerd names no limit; kubelet makes some dozens.
+const MOST_CALLS: u32 = 10_000;
+/// The HTTP/2 window of a stream and of a connection: a list of 100 pods fits well.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What gRPC of Go allows for headers, and so what kubelet and containerd allow each other.
+pub(super) const MOST_HEADER_BYTES: u32 = 16 << 20;
+/// Calls that were given up and are not noticed yet: kubelet may give up many at once.
+pub(super) const MOST_RESETS: usize = 1_024;
+/// Until the next try where accepting fails, as without free files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: ProxySettings,
+    pub(super) guard: Arc<Guard>,
+    pub(super) metrics: ShimMetrics,
+    pub(super) stop: CancellationToken,
+}
+
+/// Accepts until the stop, then waits for what is open.
+pub(super) async fn accept(listener: StdListener, shared: &Arc<Shared>) {
+    let listener = match UnixListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the proxy's socket can't be waited for");
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        // Never closed. Who finds no place waits in the socket's queue.
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = shared.stop.cancelled() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move {
+                    let _place = place;
+                    serve(stream, &shared).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    // Whoever connects from now on waits for the next process that holds the socket.
+    drop(listener);
+    let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+    let drained = tokio::time::timeout(shared.settings.drain, places.acquire_many(all)).await;
+    if drained.is_err() {
+        let left = MOST_CONNECTIONS - places.available_permits();
+        tracing::warn!(connections = left, "calls did not end in time and are cut");
+    }
+}
+
+async fn serve(stream: UnixStream, shared: &Arc<Shared>) {
+    let _open = shared.metrics.connection();
+    let caller = Arc::new(Caller {
+        upstream: Upstream::new(&shared.settings),
+        shared: Arc::clone(shared),
+    });
+    let service = service_fn(move |request| Arc::clone(&caller).answer(request));
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        // Nothing is added to what containerd says.
+        .auto_date_header(false)
+        .max_concurrent_streams(MOST_CALLS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MOST_HEADER_BYTES)
+        .max_pending_accept_reset_streams(MOST_RESETS)
+        .max_local_error_reset_streams(MOST_RESETS)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
