@@ -44,7 +44,10 @@ impl Groups {
     /// Only those that name this container: a process number may by now be another's.
     pub(crate) fn of(self, id: &str) -> Option<Self> {
         let names = |path: &String| !id.is_empty() && path.contains(id);
-        let own = Self { blkio: self.blkio.filter(names), unified: self.unified.filter(names) };
+        let own = Self {
+            blkio: self.blkio.filter(names),
+            unified: self.unified.filter(names),
+        };
         (own != Self::default()).then_some(own)
     }
 
@@ -53,8 +56,16 @@ impl Groups {
     ///
     /// v1 has none here: there the sum over a group's children forgets those that ended.
     pub(crate) fn parent(&self, named: &str) -> Option<String> {
-        let (above, _) = self.unified.as_deref()?.trim_end_matches('/').rsplit_once('/')?;
-        let last = |path: &str| path.rsplit('/').find(|part| !part.is_empty()).map(str::to_owned);
+        let (above, _) = self
+            .unified
+            .as_deref()?
+            .trim_end_matches('/')
+            .rsplit_once('/')?;
+        let last = |path: &str| {
+            path.rsplit('/')
+                .find(|part| !part.is_empty())
+                .map(str::to_owned)
+        };
         (last(named).is_some() && last(named) == last(above)).then(|| above.to_owned())
     }
 }
@@ -85,33 +96,44 @@ impl Cgroups {
             .and_then(|text| parse_v2(&text))
     }
 
+    /// v1. Kernels since 6.10 count a disk's bytes only once any group has a limit on it, and show
+    /// an empty table until then: that is no 0. Where the root of the hierarchy has rows, it is.
     fn v1(&self, group: &str) -> Option<Io> {
-        let folder = self.root.join("blkio").join(inside(group)?);
-        ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"]
-            .into_iter()
-            .find_map(|file| read(&folder.join(file)).and_then(|text| parse_v1(&text)))
+        let mount = self.root.join("blkio");
+        let text = read_v1(&mount.join(inside(group)?))?;
+        parse_v1(&text).or_else(|| {
+            read_v1(&mount)
+                .and_then(|root| parse_v1(&root))
+                .map(|_| Io::default())
+        })
     }
 }
 
-/// `blkio.throttle.io_service_bytes`: `8:0 Read 4096` for each disk and operation, and `Total 0`
-/// for a group that did nothing yet.
+fn read_v1(folder: &Path) -> Option<String> {
+    [
+        "blkio.throttle.io_service_bytes_recursive",
+        "blkio.throttle.io_service_bytes",
+    ]
+    .into_iter()
+    .find_map(|file| read(&folder.join(file)))
+}
+
+/// `blkio.throttle.io_service_bytes`: `8:0 Read 4096` for each disk and operation; absent without
+/// a disk.
 pub(crate) fn parse_v1(text: &str) -> Option<Io> {
     let mut found = None;
     for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(_device), Some(operation), Some(bytes), None) => {
-                let Ok(bytes) = bytes.parse::<u64>() else { continue };
-                let io: &mut Io = found.get_or_insert_default();
-                match operation {
-                    "Read" => io.read = io.read.saturating_add(bytes),
-                    "Write" => io.written = io.written.saturating_add(bytes),
-                    _ => {}
-                }
-            }
-            (Some("Total"), Some(bytes), None, None) if bytes.parse::<u64>().is_ok() => {
-                found.get_or_insert_default();
-            }
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_device, operation, bytes] = words[..] else {
+            continue;
+        };
+        let Ok(bytes) = bytes.parse::<u64>() else {
+            continue;
+        };
+        let io: &mut Io = found.get_or_insert_default();
+        match operation {
+            "Read" => io.read = io.read.saturating_add(bytes),
+            "Write" => io.written = io.written.saturating_add(bytes),
             _ => {}
         }
     }
@@ -122,18 +144,20 @@ pub(crate) fn parse_v1(text: &str) -> Option<Io> {
 pub(crate) fn parse_v2(text: &str) -> Option<Io> {
     let mut io = Io::default();
     let mut understood = text.trim().is_empty();
-    for (key, bytes) in text
-        .lines()
-        .flat_map(|line| line.split_ascii_whitespace().skip(1))
-        .filter_map(|word| word.split_once('='))
-    {
-        let Ok(bytes) = bytes.parse::<u64>() else { continue };
+    for word in text.split_ascii_whitespace() {
+        let Some((key, bytes)) = word.split_once('=') else {
+            // A disk, at times without figures.
+            understood |= word.contains(':');
+            continue;
+        };
+        let Ok(bytes) = bytes.parse::<u64>() else {
+            continue;
+        };
         match key {
             "rbytes" => io.read = io.read.saturating_add(bytes),
             "wbytes" => io.written = io.written.saturating_add(bytes),
-            _ => continue,
+            _ => {}
         }
-        understood = true;
     }
     understood.then_some(io)
 }
@@ -141,13 +165,19 @@ pub(crate) fn parse_v2(text: &str) -> Option<Io> {
 /// A path below a mount. A group outside of our own cgroup namespace is shown as `/../…`.
 fn inside(group: &str) -> Option<PathBuf> {
     let path = Path::new(group.trim_start_matches('/'));
-    path.components().all(|part| matches!(part, Component::Normal(_))).then(|| path.to_owned())
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
+        .then(|| path.to_owned())
 }
 
 /// A kernel's file as text, its first part.
 pub(crate) fn read(path: &Path) -> Option<String> {
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MOST_TEXT).read_to_end(&mut text).ok()?;
+    File::open(path)
+        .ok()?
+        .take(MOST_TEXT)
+        .read_to_end(&mut text)
+        .ok()?;
     String::from_utf8(text).ok()
 }
 

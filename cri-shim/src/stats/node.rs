@@ -38,7 +38,10 @@ impl Node {
     pub(crate) fn read(&mut self) -> NodeUsage {
         let text = |name: &str| read(&self.root.join(name));
         let now = text("stat").and_then(|text| CpuTimes::parse(&text));
-        let cpu = self.before.zip(now).and_then(|(before, now)| now.busy_since(before));
+        let cpu = self
+            .before
+            .zip(now)
+            .and_then(|(before, now)| now.busy_since(before));
         let usage = NodeUsage {
             cpu,
             memory: text("meminfo").and_then(|text| memory(&text)),
@@ -66,10 +69,19 @@ impl CpuTimes {
     /// `/proc/stat`. Time of guests is within `user` and `nice`; waiting for I/O is idle.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let ticks: Vec<u64> =
-            line.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+        let ticks: Vec<u64> = line
+            .split_ascii_whitespace()
+            .map_while(|word| word.parse().ok())
+            .collect();
         let at = |index: usize| ticks.get(index).copied();
-        let busy = [Some(at(0)?), Some(at(1)?), Some(at(2)?), at(5), at(6), at(7)];
+        let busy = [
+            Some(at(0)?),
+            Some(at(1)?),
+            Some(at(2)?),
+            at(5),
+            at(6),
+            at(7),
+        ];
         Some(Self {
             busy: busy.into_iter().flatten().fold(0, u64::saturating_add),
             idle: at(3)?.saturating_add(at(4).unwrap_or(0)),
@@ -94,7 +106,10 @@ pub(crate) fn memory(text: &str) -> Option<f64> {
     share(total.checked_sub(of("MemAvailable:")?)?, total)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more than 52 bits"
+)]
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 / whole as f64 * 100.0).clamp(0.0, 100.0))
 }
@@ -115,7 +130,9 @@ pub(crate) fn with_default_route(v4: &str, v6: &str) -> BTreeSet<String> {
 /// interface.
 fn default_v6(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let [to, length, _, _, _, _, _, _, flags, interface] = words[..] else { return None };
+    let [to, length, _, _, _, _, _, _, flags, interface] = words[..] else {
+        return None;
+    };
     let flags = u32::from_str_radix(flags, 16).ok()?;
     let to_all = length == "00" && to.bytes().all(|digit| digit == b'0');
     (to_all && flags & UP != 0 && flags & REJECT == 0 && interface != "lo")
@@ -146,7 +163,13 @@ fn interfaces(devices: &str) -> Option<HashMap<String, Traffic>> {
         received: device.recv_bytes,
         sent: device.sent_bytes,
     };
-    Some(status.0.into_iter().map(|(name, device)| (name, traffic(device))).collect())
+    Some(
+        status
+            .0
+            .into_iter()
+            .map(|(name, device)| (name, traffic(device)))
+            .collect(),
+    )
 }
 
 /// `/proc/diskstats`: whole disks, without their partitions and without what lies on other disks.
@@ -166,12 +189,20 @@ fn disk(line: &str) -> Option<(&str, Io)> {
     let read = words.nth(2)?.parse::<u64>().ok()?;
     let written = words.nth(3)?.parse::<u64>().ok()?;
     let bytes = |sectors: u64| sectors.saturating_mul(SECTOR);
-    Some((name, Io { read: bytes(read), written: bytes(written) }))
+    Some((
+        name,
+        Io {
+            read: bytes(read),
+            written: bytes(written),
+        },
+    ))
 }
 
 /// `sda1` of `sda`, `nvme0n1p2` of `nvme0n1`.
 fn is_partition(name: &str, whole: &str) -> bool {
-    let Some(rest) = name.strip_prefix(whole) else { return false };
+    let Some(rest) = name.strip_prefix(whole) else {
+        return false;
+    };
     let number = if whole.ends_with(|last: char| last.is_ascii_digit()) {
         rest.strip_prefix('p').unwrap_or_default()
     } else {
@@ -182,7 +213,9 @@ fn is_partition(name: &str, whole: &str) -> bool {
 
 /// Devices whose I/O is counted at another, or is in memory.
 fn is_layered(name: &str) -> bool {
-    ["loop", "ram", "zram", "dm-", "md", "sr", "fd"].iter().any(|kind| name.starts_with(kind))
+    ["loop", "ram", "zram", "dm-", "md", "sr", "fd"]
+        .iter()
+        .any(|kind| name.starts_with(kind))
 }
 
 #[cfg(test)]

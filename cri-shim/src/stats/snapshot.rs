@@ -102,7 +102,10 @@ impl Traffic {
     }
 
     pub(crate) fn at_least(self, other: Self) -> Self {
-        Self { received: self.received.max(other.received), sent: self.sent.max(other.sent) }
+        Self {
+            received: self.received.max(other.received),
+            sent: self.sent.max(other.sent),
+        }
     }
 }
 
@@ -124,7 +127,10 @@ impl Io {
     }
 
     pub(crate) fn at_least(self, other: Self) -> Self {
-        Self { read: self.read.max(other.read), written: self.written.max(other.written) }
+        Self {
+            read: self.read.max(other.read),
+            written: self.written.max(other.written),
+        }
     }
 }
 
@@ -185,7 +191,10 @@ mod tests {
             node: NodeUsage {
                 cpu: Some(45.234),
                 memory: Some(67.76),
-                network: Some(Traffic { received: 1_024_000, sent: 512_000 }),
+                network: Some(Traffic {
+                    received: 1_024_000,
+                    sent: 512_000,
+                }),
                 ..NodeUsage::default()
             },
             pod_count: Some(25),
@@ -203,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_missing_figure_is_absent() {
-        let empty = Snapshot { at: UnixMillis(5_000), ..Snapshot::default() };
+        let empty = Snapshot {
+            at: UnixMillis(5_000),
+            ..Snapshot::default()
+        };
         assert_eq!(
             serde_json::to_value(empty.summary()).unwrap(),
             serde_json::json!({ "timestamp": 5 })
