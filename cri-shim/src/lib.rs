@@ -14,3 +14,4 @@ pub mod methods;
 pub mod metrics;
 pub mod proxy;
 pub mod standing;
+pub mod stats;
