@@ -27,6 +27,7 @@ pub mod server;
 pub mod shutdown;
 pub mod tiers;
 pub mod up;
+pub mod worker;
 
 use config::keys::Group;
 use failure::{Failure, Kind, Outcome};

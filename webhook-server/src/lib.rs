@@ -34,4 +34,4 @@ pub use review::{Review, ReviewJson, TypeMeta, parse_review, read_json, wipe};
 pub use serve::{ServeError, Serving, serve};
 pub use status::{KubeStatus, StatusReason};
 pub use tls::TlsError;
-pub use unix::{UnixError, UnixServing, serve_unix};
+pub use unix::{SocketFile, UnixError, UnixServing, bind_unix, serve_unix};

@@ -73,7 +73,7 @@ pub async fn serve_unix(
     metrics: &ServerMetrics,
     shutdown: CancellationToken,
 ) -> Result<UnixServing, UnixError> {
-    let (listener, file) = bind(path).await?;
+    let (listener, file) = bind_unix(path).await?;
     let shared = Arc::new(shared(name, limits, router, None, metrics, shutdown));
     let task = tokio::spawn(async move {
         // Gone with the listener, however that ends.
@@ -88,9 +88,9 @@ pub async fn serve_unix(
     })
 }
 
-/// The socket's file; taken away when dropped, if it is still this one.
+/// A socket's file; taken away when dropped, if it is still this one.
 #[derive(Debug)]
-struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
 }
@@ -106,7 +106,8 @@ impl Drop for SocketFile {
     }
 }
 
-async fn bind(path: &Path) -> Result<(UnixListener, SocketFile), UnixError> {
+/// Listens on a socket of mode 0600, for who serves it otherwise than [`serve_unix`] does.
+pub async fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), UnixError> {
     let io = |source| UnixError::Io {
         path: path.to_owned(),
         source,

@@ -1,0 +1,167 @@
+//! The worker in one process: the CRI proxy with its guard, what the machine uses, its seal, and the
+//! worker's REST API.
+//!
+//! Shape:  the proxy runs on a thread of its own; all else shares this one. Nothing waits for
+//!         containerd or for the chain: kubelet is served from the first moment.
+//! Errors: what is wrong with this machine (a socket that can't be opened) ends the start. A proxy
+//!         that ends by itself ends the process, so that systemd starts it anew.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cri_shim::guard::{Guard, GuardSettings};
+use cri_shim::metrics::ShimMetrics;
+use cri_shim::proxy::{ProxySettings, Proxying, spawn};
+use cri_shim::standing::Standings;
+use prometheus_client::registry::Registry;
+use sui_ledger::manifest::ContractIds;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use webhook_server::{
+    Health, Limits, ServerConfig, ServerMetrics, SocketFile, Transport, operations, serve,
+};
+
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::secrets::make_private_folder;
+
+mod seal;
+mod socket;
+
+/// Whether kubelet's calls come through here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They do: calls are counted, and the guard may refuse new pods.
+    Proxy,
+    /// They don't: figures are read from containerd alone.
+    Observe,
+}
+
+/// Which seal is the machine's.
+#[derive(Debug, Clone)]
+pub struct SealSettings {
+    /// The contract.
+    pub ids: ContractIds,
+    /// The file of the seal token; it may come later and may change.
+    pub token_file: PathBuf,
+    /// Between two looks at the chain.
+    pub every: Duration,
+}
+
+/// What a worker runs on.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Whether kubelet's calls come through here.
+    pub mode: Mode,
+    /// Where kubelet calls.
+    pub cri_socket: PathBuf,
+    /// containerd's socket.
+    pub containerd_socket: PathBuf,
+    /// What is kept between starts.
+    pub state_dir: PathBuf,
+    /// The machine's seal, where a contract is configured.
+    pub seal: Option<SealSettings>,
+    /// What the guard goes by; none where it is off.
+    pub guard: Option<GuardSettings>,
+    /// Where health and metrics are.
+    pub metrics_listen: SocketAddr,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Where health and metrics are.
+    pub metrics_address: SocketAddr,
+    proxying: Option<(Proxying, Option<SocketFile>)>,
+    shutdown: CancellationToken,
+    listeners: Vec<AbortOnDropHandle<()>>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// Starts a worker.
+pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
+    let state = settings.state_dir.display();
+    make_private_folder(&settings.state_dir)
+        .or_fail(Kind::Failed, format!("can't make the state folder {state}"))?;
+    let mut registry = Registry::default();
+    let metrics = ServerMetrics::register(&mut registry);
+    let mut tasks = Vec::new();
+    let standings = match settings.seal {
+        Some(ref of) => {
+            let (standings, following) = seal::follow(of, &settings.state_dir, &mut registry)?;
+            tasks.push(following);
+            standings
+        }
+        None => Standings::fixed(None),
+    };
+    let health = Health::new();
+    let proxying = match settings.mode {
+        Mode::Proxy => Some(proxy(&settings, standings, &mut registry).await?),
+        Mode::Observe => None,
+    };
+    let shutdown = CancellationToken::new();
+    let listener = ServerConfig {
+        name: "operations",
+        listen: settings.metrics_listen,
+        transport: Transport::Plain,
+        limits: Limits::default(),
+    };
+    let router = operations::router(health, Arc::new(registry));
+    let operations = serve(listener, router, &metrics, shutdown.clone())
+        .await
+        .or_fail(Kind::Failed, "a listener did not start")
+        .map_err(|failure| {
+            failure.next("end what listens there, or give another --metrics-listen")
+        })?;
+    Ok(Worker {
+        metrics_address: operations.address,
+        proxying,
+        shutdown,
+        listeners: vec![AbortOnDropHandle::new(operations.task)],
+        _tasks: tasks,
+    })
+}
+
+async fn proxy(
+    settings: &WorkerSettings,
+    standings: Standings,
+    registry: &mut Registry,
+) -> Outcome<(Proxying, Option<SocketFile>)> {
+    let guard = match settings.guard.clone() {
+        Some(guard) => Guard::new(guard, standings),
+        None => Guard::off(),
+    };
+    let (listener, file) = socket::listen(&settings.cri_socket).await?;
+    let upstream = ProxySettings::new(&settings.containerd_socket);
+    let metrics = ShimMetrics::register(registry);
+    let proxying = spawn(listener, upstream, Arc::new(guard), metrics)
+        .or_fail(Kind::Failed, "kubelet's calls can't be taken")?;
+    Ok((proxying, file))
+}
+
+impl Worker {
+    /// Ends when the proxy has ended by itself.
+    pub async fn ended(&mut self) -> Failure {
+        match &mut self.proxying {
+            Some((proxying, _)) => proxying.ended().await,
+            None => std::future::pending().await,
+        }
+        Failure::message(
+            Kind::Failed,
+            "the proxy of kubelet's calls has ended by itself",
+        )
+    }
+
+    /// Ends it in order: no more calls are taken, those under way may end.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        if let Some((proxying, _file)) = self.proxying {
+            proxying.stop().await;
+        }
+        for listener in self.listeners {
+            // Cancelled above; it ends once it is drained.
+            let _ = listener.await;
+        }
+    }
+}
