@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
-use crate::config::keys;
+use crate::config::{DEFAULT_FILE, WORKER_FILE, keys};
 use crate::output::Format;
 
 /// The colours of the help texts.
@@ -104,6 +104,9 @@ pub enum Command {
     /// Run the webhooks that a K3s server asks
     Server(Box<commands::server::ServerArgs>),
 
+    /// Run a machine's part: the CRI shim, metrics, the worker's REST API
+    Worker(Box<commands::worker::WorkerArgs>),
+
     /// Stake SUI and take the seal token
     Stake(commands::stake::StakeArgs),
     /// Add stake to a seal
@@ -160,7 +163,20 @@ pub enum Command {
 impl Command {
     /// Whether the command's log is for operators, who want to see what goes on.
     pub fn narrates(&self) -> bool {
-        matches!(self, Self::Server(_))
+        matches!(self, Self::Server(_) | Self::Worker(_))
+    }
+
+    /// Whether all of it fits one thread: a machine is there for its pods.
+    pub fn is_small(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+
+    /// Where its configuration is when nobody says.
+    pub fn default_file(&self) -> &'static str {
+        match self {
+            Self::Worker(_) => WORKER_FILE,
+            _ => DEFAULT_FILE,
+        }
     }
 }
 
@@ -179,7 +195,7 @@ fn annotate(command: clap::Command) -> clap::Command {
         let default = match key.default {
             Some("") | None => String::new(),
             Some(loud) if key.name == "log" => {
-                format!(" [default: {QUIET_LOG}; {loud} for `server`]")
+                format!(" [default: {QUIET_LOG}; {loud} for `server`, `worker`]")
             }
             Some(default) => format!(" [default: {default}]"),
         };
@@ -216,7 +232,7 @@ mod tests {
                 .map(str::to_owned)
                 .collect();
             let help = words.join(" ");
-            let told = "[env: K3S_DAAS_LOG] [default: warn; info for `server`]";
+            let told = "[env: K3S_DAAS_LOG] [default: warn; info for `server`, `worker`]";
             assert!(help.contains(told), "{name}: {help}");
         }
     }

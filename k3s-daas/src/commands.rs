@@ -22,6 +22,7 @@ pub mod server;
 pub mod stake;
 pub mod up;
 pub mod wallet;
+pub mod worker;
 
 /// What every command needs.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub async fn run(cli: Cli, sources: Sources) -> Outcome {
         Command::Up(args) => Box::pin(up::up(&context, *args)).await,
         Command::Devnet(args) => devnet::run(&context, args).await,
         Command::Server(args) => Box::pin(server::run(&context, *args)).await,
+        Command::Worker(args) => Box::pin(worker::run(&context, *args)).await,
         Command::Stake(args) => stake::stake(&context, args).await,
         Command::Refresh(args) => stake::refresh(&context, args).await,
         Command::Restake(args) => manage::restake(&context, args).await,

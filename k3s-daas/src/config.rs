@@ -1,8 +1,8 @@
 //! One configuration: every value is a key of one file, a flag and an environment variable.
 //!
 //! Shape:  the key `max_staleness_seconds` is the flag `--max-staleness-seconds` and the variable
-//!         `K3S_DAAS_MAX_STALENESS_SECONDS`. The file is flat YAML; a list is a YAML list there
-//!         and comma-separated elsewhere.
+//!         `K3S_DAAS_MAX_STALENESS_SECONDS`. The file is YAML; a list is a YAML list there and
+//!         comma-separated elsewhere. A key `a_b` may stand there as `b` in a section `a`.
 //! Order:  flag, then environment, then file, then default.
 //! Errors: an unknown key, a value that does not parse. Each names the key, where it came from
 //!         and what would be right. A typo that goes unnoticed would be a default nobody chose.
@@ -22,6 +22,14 @@ pub use values::{FromText, KubeName, List, Seconds, Setting, Url, owners_text};
 pub const ENV_PREFIX: &str = "K3S_DAAS_";
 /// Where the file is looked for when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/k3s-daas/config.yaml";
+/// Where a worker's file is looked for.
+pub const WORKER_FILE: &str = "/etc/k3s-daas/worker-config.yaml";
+/// Other names of variables, taken where ours is not there.
+const ALIASES: [(&str, &str); 3] = [
+    ("SUI_RPC_URL", "SUI_RPC_ENDPOINT"),
+    ("STAKING_CONTRACT", "SUI_STAKING_CONTRACT"),
+    ("MASTER_ENDPOINT", "K3S_MASTER_ENDPOINT"),
+];
 /// Variables with our prefix that are no keys: the file's place, the build cache of the tests, the
 /// log filter, and the switch that rewrites the generated documents.
 const OTHER_VARIABLES: [&str; 7] = [
@@ -101,26 +109,34 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads the file and keeps our variables. `path` is what `--config` says.
+    /// Reads the file and keeps our variables. `path` is what `--config` says, `default` where the
+    /// file is when nobody says.
     ///
     /// A file that was named must exist; the default one may be missing.
     pub fn read(
         path: Option<&Path>,
+        default: &str,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Outcome<Self> {
-        let env: BTreeMap<String, String> = env
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let name = name.strip_prefix(ENV_PREFIX)?.to_owned();
-                Some((name, value))
-            })
-            .collect();
+        let variables = env;
+        let mut env: BTreeMap<String, String> = BTreeMap::new();
+        let mut aliases = BTreeMap::new();
+        for (name, value) in variables {
+            if let Some(name) = name.strip_prefix(ENV_PREFIX) {
+                env.insert(name.to_owned(), value);
+            } else if let Some((_, ours)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+                aliases.insert((*ours).to_owned(), value);
+            }
+        }
+        for (name, value) in aliases {
+            env.entry(name).or_insert(value);
+        }
         let named = path
             .map(Path::to_owned)
             .or_else(|| env.get("CONFIG").map(PathBuf::from));
         let (path, named) = match named {
             Some(path) => (path, true),
-            None => (DEFAULT_FILE.into(), false),
+            None => (default.into(), false),
         };
         Self::read_file(path, named, env)
     }
@@ -211,12 +227,21 @@ impl Sources {
     }
 }
 
-/// Reads flat YAML. A list becomes comma-separated, so that one parser serves all three places.
+/// Reads YAML, sections opened. A list becomes comma-separated, so that one parser serves all three
+/// places.
 fn parse_file(text: &str) -> Outcome<BTreeMap<String, String>> {
     let values: Option<BTreeMap<String, serde_yaml_ng::Value>> = serde_yaml_ng::from_str(text)
         .or_fail(Kind::Usage, "the configuration is no YAML mapping")?;
-    values
-        .unwrap_or_default()
+    let mut opened = BTreeMap::new();
+    for (name, value) in values.unwrap_or_default() {
+        for (name, value) in open(name, value)? {
+            if opened.insert(name.clone(), value).is_some() {
+                let text = format!("the key {name} stands in a section and outside of it");
+                return Err(Failure::message(Kind::Usage, text).next("take one of the two away"));
+            }
+        }
+    }
+    opened
         .into_iter()
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| {
@@ -236,6 +261,21 @@ fn parse_file(text: &str) -> Outcome<BTreeMap<String, String>> {
             Ok((name, text))
         })
         .collect()
+}
+
+/// The keys of a section, or the one key.
+fn open(name: String, value: serde_yaml_ng::Value) -> Outcome<Vec<(String, serde_yaml_ng::Value)>> {
+    let serde_yaml_ng::Value::Mapping(section) = value else {
+        return Ok(vec![(name, value)]);
+    };
+    let keys = section.into_iter().map(|(key, value)| match key {
+        serde_yaml_ng::Value::String(key) => Ok((format!("{name}_{key}"), value)),
+        _ => Err(Failure::message(
+            Kind::Usage,
+            format!("in the section {name} there is a key that is no word"),
+        )),
+    });
+    keys.collect()
 }
 
 fn flat(value: &serde_yaml_ng::Value) -> Option<String> {
@@ -265,6 +305,13 @@ fn unknown(name: &str) -> Failure {
         .min()
         .filter(|(distance, _)| *distance <= 3);
     match nearest {
+        // A worker's keys stand in sections.
+        Some((_, nearest)) if keys::is_sectioned(nearest) => {
+            let (section, key) = nearest.split_once('_').unwrap_or(("", nearest));
+            failure.next(format!(
+                "did you mean {key} in the section {section} ({nearest})?"
+            ))
+        }
         Some((_, nearest)) => failure.next(format!("did you mean {nearest}?")),
         None => failure.next("`k3s-daas config show` lists all keys"),
     }

@@ -47,10 +47,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let mut runtime = if cli.command.is_small() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(&Failure::new(Kind::Failed, error)),
     };
@@ -71,7 +73,11 @@ fn end(failure: &Failure) -> ExitCode {
 async fn run(cli: cli::Cli) -> Outcome {
     // The one place that may take the process-wide provider; a second call finds it taken.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let sources = config::Sources::read(cli.global.config.as_deref(), utf8_variables())?;
+    let sources = config::Sources::read(
+        cli.global.config.as_deref(),
+        cli.command.default_file(),
+        utf8_variables(),
+    )?;
     // Only the long-running webhooks narrate.
     let quiet = if cli.command.narrates() {
         "info"

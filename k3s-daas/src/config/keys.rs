@@ -72,7 +72,7 @@ macro_rules! settings {
         }
 
         impl $args {
-            const KEYS: &'static [Key] = &[
+            pub(super) const KEYS: &'static [Key] = &[
                 $( Key {
                     name: stringify!($key),
                     help: &[$($help),+],
@@ -119,6 +119,10 @@ fn no_key(name: &str) -> Failure {
         format!("{name} is no key of its group; this is a bug"),
     )
 }
+
+mod worker;
+
+pub use worker::{MistAmount, StakingContract, WorkerConfig, WorkerKeys};
 
 settings! {
     /// The chain, and who signs.
@@ -416,9 +420,15 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         DevnetKeys::KEYS,
         UpKeys::KEYS,
         K3sKeys::KEYS,
+        WorkerKeys::KEYS,
     ]
     .into_iter()
     .flatten()
+}
+
+/// Whether a key is one of those that stand in sections of their file.
+pub fn is_sectioned(name: &str) -> bool {
+    WorkerKeys::KEYS.iter().any(|key| key.name == name)
 }
 
 /// All groups together, for `config show` and `config check`.

@@ -1,4 +1,4 @@
-use super::keys::{ChainKeys, Group, ServerKeys};
+use super::keys::{ChainKeys, Group, ServerKeys, WorkerKeys};
 use super::*;
 
 fn sources(file: &str, env: &[(&str, &str)]) -> Outcome<Sources> {
@@ -6,7 +6,7 @@ fn sources(file: &str, env: &[(&str, &str)]) -> Outcome<Sources> {
     let path = folder.path().join("config.yaml");
     std::fs::write(&path, file).unwrap();
     let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-    Sources::read(Some(&path), env)
+    Sources::read(Some(&path), DEFAULT_FILE, env)
 }
 
 #[test]
@@ -85,7 +85,8 @@ fn an_empty_list_of_elevated_owners_is_refused() {
 
 #[test]
 fn a_file_that_was_named_must_exist() {
-    let failure = Sources::read(Some(Path::new("/nowhere/config.yaml")), []).unwrap_err();
+    let failure =
+        Sources::read(Some(Path::new("/nowhere/config.yaml")), DEFAULT_FILE, []).unwrap_err();
     assert_eq!(failure.kind, Kind::Usage);
 }
 
@@ -174,5 +175,53 @@ fn quotas_networks_and_times_say_what_is_wrong_with_them() {
         let sources = sources(file, &[]).unwrap();
         let failure = ServerKeys::default().resolve(&sources).unwrap_err();
         assert!(failure.to_string().contains(said), "{failure}");
+    }
+}
+
+#[test]
+fn a_workers_keys_stand_in_sections_and_have_other_variables() {
+    let file =
+        "node:\n  id: worker-001\n  stake_amount: 600000000\nsui:\n  rpc_endpoint: http://file\n";
+    let config = |env: &[(&str, &str)]| {
+        WorkerKeys::default()
+            .resolve(&sources(file, env).unwrap())
+            .unwrap()
+    };
+    let plain = config(&[]);
+    assert_eq!(plain.node_id.unwrap().as_str(), "worker-001");
+    assert_eq!(plain.node_stake_amount.0.0, 600_000_000);
+    assert_eq!(plain.sui_rpc_endpoint.unwrap().0, "http://file");
+    let alias = ("SUI_RPC_URL", "http://alias");
+    let ours = ("K3S_DAAS_SUI_RPC_ENDPOINT", "http://ours");
+    assert_eq!(config(&[alias]).sui_rpc_endpoint.unwrap().0, "http://alias");
+    assert_eq!(
+        config(&[alias, ours]).sui_rpc_endpoint.unwrap().0,
+        "http://ours"
+    );
+}
+
+#[test]
+fn mistakes_in_sections_are_told() {
+    for (file, told) in [
+        (
+            "node:\n  idd: a",
+            "did you mean id in the section node (node_id)?",
+        ),
+        (
+            "nod:\n  id: a",
+            "did you mean id in the section node (node_id)?",
+        ),
+        (
+            "node:\n  id: a\nnode_id: b",
+            "stands in a section and outside of it",
+        ),
+        ("node:\n  1: a", "a key that is no word"),
+        (
+            "node:\n  id:\n    a: b",
+            "node_id is not one value or a list",
+        ),
+    ] {
+        let text = sources(file, &[]).unwrap_err().to_string();
+        assert!(text.contains(told), "{file}: {text}");
     }
 }

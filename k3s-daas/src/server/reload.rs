@@ -272,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, file).unwrap();
-        let sources = Sources::read(Some(&path), []).unwrap();
+        let sources = Sources::read(Some(&path), crate::config::DEFAULT_FILE, []).unwrap();
         let keys = ServerKeys::default();
         Loaded {
             config: keys.resolve(&sources).unwrap(),

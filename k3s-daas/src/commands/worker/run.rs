@@ -1,0 +1,104 @@
+//! `worker`: the process itself.
+
+use std::path::Path;
+
+use cri_shim::guard::GuardSettings;
+use sui_ledger::manifest::ContractIds;
+
+use crate::commands::Context;
+use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::shutdown;
+use crate::worker::{self, SealSettings, WorkerSettings};
+
+/// Runs a worker until SIGTERM.
+pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
+    let config = keys.resolve(&context.sources)?;
+    let settings = settings(&config)?;
+    let shutdown = shutdown::on_signal()?;
+    let mut worker = worker::start(settings).await?;
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        failure = worker.ended() => Err(failure),
+    };
+    worker.stop().await;
+    ended
+}
+
+/// What a worker runs on by this configuration.
+fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
+    let node = config.node_id.as_ref().ok_or_else(|| {
+        Failure::message(Kind::Usage, "the node has no name")
+            .next("set id in the section node (node_id): the name that its seal is staked for")
+    })?;
+    let seal = match &config.sui_staking_contract {
+        Some(contract) => Some(SealSettings {
+            ids: contract_ids(contract, config)?,
+            token_file: token_file(config),
+            every: config.worker_seal_seconds.0,
+        }),
+        None => {
+            tracing::warn!("no staking_contract is configured: the machine's seal is not followed");
+            None
+        }
+    };
+    let guard = config.worker_guard.then(|| GuardSettings {
+        grace: config.worker_guard_grace_seconds.0,
+        exempt: config
+            .worker_guard_exempt_namespaces
+            .0
+            .iter()
+            .cloned()
+            .collect(),
+        node: node.to_string(),
+    });
+    Ok(WorkerSettings {
+        mode: config.worker_mode,
+        cri_socket: absolute("worker_cri_socket", &config.worker_cri_socket)?,
+        containerd_socket: config.worker_containerd_socket.clone(),
+        state_dir: config.worker_state_dir.clone(),
+        seal,
+        guard,
+        metrics_listen: config.worker_metrics_listen,
+    })
+}
+
+/// The file of the machine's seal token.
+pub(super) fn token_file(config: &WorkerConfig) -> std::path::PathBuf {
+    let own = || config.worker_state_dir.join("seal.token");
+    config.node_token_file.clone().unwrap_or_else(own)
+}
+
+/// The contract's ids.
+pub(super) fn contract_ids(
+    contract: &StakingContract,
+    config: &WorkerConfig,
+) -> Outcome<ContractIds> {
+    let mut ids = match contract {
+        StakingContract::File(path) => ContractIds::load(path)
+            .or_fail(Kind::Usage, "the contract is not known")
+            .map_err(|failure| {
+                failure.next("give staking_contract the file that `contract publish` wrote")
+            })?,
+        StakingContract::Package(id) => {
+            let text = format!("the package {id} alone does not tell its pool");
+            return Err(Failure::message(Kind::Usage, text)
+                .next("give staking_contract the file that `contract publish` wrote"));
+        }
+    };
+    if let Some(endpoint) = &config.sui_rpc_endpoint {
+        ids.endpoint.clone_from(&endpoint.0);
+    }
+    Ok(ids)
+}
+
+fn absolute(key: &str, path: &Path) -> Outcome<std::path::PathBuf> {
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let text = format!(
+        "{key} is {}, and kubelet is started in another folder",
+        path.display()
+    );
+    Err(Failure::message(Kind::Usage, text).next(format!("give {key} a path that begins with /")))
+}
