@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
 .PHONY: help up demo test bench escalation need need-node binary control-plane workers move-build move-test \
-        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes bench-gate fuzz clean ci
+        fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes bench-gate bench-cri fuzz clean ci
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | column -t -s "$$(printf '\t')"
@@ -96,6 +96,11 @@ bench-nodes: control-plane ## A thousand nodes at a real API server; BENCH_NODES
 bench-gate: control-plane ## What the gate costs and how soon it closes; BENCH_GATE="idle slash" for parts
 	@tests/tools/with-control-plane.sh cargo run --release --locked -p k3s-daas-tests --bin bench -- \
 	    gate $(BENCH_GATE)
+
+bench-cri: ## What the worker adds to kubelet's calls, and its memory; needs root. BENCH_CRI="unary" for parts
+	@tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null
+	@cargo build --release --locked -p k3s-daas --bin k3s-daas
+	@cargo run --release --locked -p k3s-daas-tests --bin bench -- cri $(BENCH_CRI)
 
 fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz
 	@tests/tools/fuzz.sh

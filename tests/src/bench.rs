@@ -2,6 +2,7 @@
 
 pub mod bare;
 pub mod chain_follow;
+pub mod cri;
 pub mod gate;
 pub mod load;
 pub mod nodes;

@@ -81,7 +81,7 @@ impl Report {
     pub fn write(&self, path: &Path, keep: impl Fn(&str) -> bool) -> std::io::Result<()> {
         let before = std::fs::read_to_string(path).unwrap_or_default();
         let mut text = String::from(
-            "# Benchmarks\n\nWritten by `make bench`, `make bench-nodes` and `make bench-gate`. Each pair was measured side by side in\none run, in alternating rounds, client and server on the same machine.\n\n",
+            "# Benchmarks\n\nWritten by `make bench`, `make bench-nodes`, `make bench-gate` and `make bench-cri`. Each pair was measured\nside by side in one run, in alternating rounds, client and server on the same machine.\n\n",
         );
         let _ = writeln!(text, "Machine: {}.\n", machine());
         text.push_str(HEAD);

@@ -1,8 +1,8 @@
 //! Side-by-side load runs for the figures of the design. `make bench` runs it.
 //!
 //! Prints one line of JSON a figure and writes `docs/benchmarks.md`. With names of scenarios as
-//! arguments it runs these only and writes nothing. `nodes` and `gate` run by themselves and write
-//! their own lines.
+//! arguments it runs these only and writes nothing. `nodes`, `gate` and `cri` run by themselves and
+//! write their own lines.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use k3s_daas_tests::bench::process::{Served, resident, until_stdin_ends};
 use k3s_daas_tests::bench::report::Report;
 use k3s_daas_tests::bench::synthetic::{SyntheticChain, token};
 use k3s_daas_tests::bench::{
-    bare, chain_follow, gate, nodes, ours, reviews, slash, slash_kubectl, tenants,
+    bare, chain_follow, cri, gate, nodes, ours, reviews, slash, slash_kubectl, tenants,
 };
 use webhook_server::pki::DevPki;
 
@@ -23,6 +23,8 @@ use webhook_server::pki::DevPki;
 const NODES: &str = "nodes_";
 /// What the figures of the gate begin with: likewise.
 const GATE: &str = "gate_";
+/// What the figures of the worker begin with: likewise.
+const CRI: &str = "cri_";
 /// Seals in the directory while the webhooks are measured.
 const WARM: u64 = 1_000;
 /// Alternating rounds, so that what else the machine does hits both alike.
@@ -45,6 +47,7 @@ async fn main() -> anyhow::Result<()> {
         Some("serve-ours") => serve_ours(Path::new(&arguments[1])).await,
         Some("nodes") => measure_nodes(&arguments[1..]).await,
         Some("gate") => measure_gate(&arguments[1..]).await,
+        Some("cri") => measure_cri(&arguments[1..]).await,
         Some("gate-part") => gate::serve(&arguments[1..]).await,
         Some("follow") => chain_follow::follow(&arguments[1]).await,
         _ => measure(&arguments).await,
@@ -73,7 +76,11 @@ async fn measure(only: &[String]) -> anyhow::Result<()> {
         chain_follow::measure(&mut report).await?;
     }
     if only.is_empty() {
-        let by_themselves = |name: &str| name.starts_with(NODES) || name.starts_with(GATE);
+        let by_themselves = |name: &str| {
+            [NODES, GATE, CRI]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        };
         report.write(&summary(), by_themselves)?;
     }
     Ok(())
@@ -104,6 +111,16 @@ async fn measure_nodes(arguments: &[String]) -> anyhow::Result<()> {
 async fn measure_gate(only: &[String]) -> anyhow::Result<()> {
     let mut report = Report::default();
     let measured = gate::measure(&mut report, only).await?;
+    if measured && only.is_empty() {
+        report.write(&summary(), |_| true)?;
+    }
+    Ok(())
+}
+
+/// `bench cri [PART]…`: likewise.
+async fn measure_cri(only: &[String]) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let measured = cri::measure(&mut report, only).await?;
     if measured && only.is_empty() {
         report.write(&summary(), |_| true)?;
     }
