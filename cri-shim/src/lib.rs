@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod guard;
 pub mod methods;
 pub mod metrics;
+pub mod observe;
 pub mod proxy;
 pub mod standing;
 pub mod stats;

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use procfs::FromRead as _;
 
@@ -19,6 +20,9 @@ const SECTOR: u64 = 512;
 /// Flag of a route that leads nowhere (`RTF_REJECT`).
 const REJECT: u32 = 0x0200;
 
+/// Polls are not on time to the millisecond.
+const NEARLY: f64 = 0.9;
+
 /// Flag of a route that is in use (`RTF_UP`).
 const UP: u32 = 0x0001;
 
@@ -26,24 +30,27 @@ const UP: u32 = 0x0001;
 #[derive(Debug)]
 pub(crate) struct Node {
     root: PathBuf,
-    before: Option<CpuTimes>,
+    window: Duration,
+    before: Option<(Instant, CpuTimes)>,
+    cpu: Option<f64>,
 }
 
 impl Node {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, before: None }
+    /// The share of the CPUs is of a `window`; a reading sooner than that shows the one before.
+    pub(crate) fn new(root: PathBuf, window: Duration) -> Self {
+        Self {
+            root,
+            window,
+            before: None,
+            cpu: None,
+        }
     }
 
     /// What the machine uses. The first reading has no CPU share yet.
-    pub(crate) fn read(&mut self) -> NodeUsage {
+    pub(crate) fn read(&mut self, now: Instant) -> NodeUsage {
         let text = |name: &str| read(&self.root.join(name));
-        let now = text("stat").and_then(|text| CpuTimes::parse(&text));
-        let cpu = self
-            .before
-            .zip(now)
-            .and_then(|(before, now)| now.busy_since(before));
         let usage = NodeUsage {
-            cpu,
+            cpu: None,
             memory: text("meminfo").and_then(|text| memory(&text)),
             network: text("net/dev").and_then(|devices| {
                 let v4 = text("net/route").unwrap_or_default();
@@ -53,8 +60,21 @@ impl Node {
             disk: text("diskstats").and_then(|text| disks(&text)),
             images: None,
         };
-        self.before = now;
-        usage
+        let times = text("stat").and_then(|text| CpuTimes::parse(&text));
+        let soon = self
+            .before
+            .is_some_and(|(at, _)| now.saturating_duration_since(at) < self.window.mul_f64(NEARLY));
+        if !soon || times.is_none() {
+            self.cpu = self
+                .before
+                .zip(times)
+                .and_then(|((_, before), times)| times.busy_since(before));
+            self.before = times.map(|times| (now, times));
+        }
+        NodeUsage {
+            cpu: self.cpu,
+            ..usage
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -150,9 +152,11 @@ proptest! {
     #[test]
     fn sums_do_not_wrap(bytes in proptest::collection::vec(any::<u64>(), 1..8)) {
         let sum = bytes.iter().fold(0_u64, |sum, more| sum.saturating_add(*more));
-        let v1: String = bytes.iter().enumerate().map(|(n, b)| format!("8:{n} Read {b}\n")).collect();
-        let v2: String =
-            bytes.iter().enumerate().map(|(n, b)| format!("8:{n} wbytes={b} rios=1\n")).collect();
+        let (mut v1, mut v2) = (String::new(), String::new());
+        for (disk, bytes) in bytes.iter().enumerate() {
+            writeln!(v1, "8:{disk} Read {bytes}").unwrap();
+            writeln!(v2, "8:{disk} wbytes={bytes} rios=1").unwrap();
+        }
         prop_assert_eq!(parse_v1(&v1), Some(Io { read: sum, written: 0 }));
         prop_assert_eq!(parse_v2(&v2), Some(Io { read: 0, written: sum }));
     }

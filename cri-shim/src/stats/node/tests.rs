@@ -73,12 +73,8 @@ fn network_is_of_the_interfaces_with_a_default_route() {
     assert_eq!(network(DEVICES, &BTreeSet::new()), None);
     // A pod's are all of its interfaces but the loopback.
     assert_eq!(sandbox_network(DEVICES), Some(eth0));
-    let headers: String = DEVICES
-        .lines()
-        .take(3)
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(sandbox_network(&headers), None);
+    let loopback: Vec<&str> = DEVICES.lines().take(3).collect();
+    assert_eq!(sandbox_network(&loopback.join("\n")), None);
 }
 
 #[test]
@@ -106,10 +102,13 @@ fn disks_are_counted_once() {
     assert_eq!(disks(""), None);
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[test]
 fn reads_below_a_root() {
-    let mut node = Node::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/proc").into());
-    let first = node.read();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/proc");
+    let mut node = Node::new(root.into(), SECOND);
+    let first = node.read(Instant::now());
     assert_eq!(first.cpu, None);
     assert!(
         first
@@ -118,20 +117,38 @@ fn reads_below_a_root() {
     );
     assert!(first.network.is_some() && first.disk.is_some());
     // The same text again: no time has passed.
-    assert_eq!(node.read(), first);
-    assert_eq!(
-        Node::new("/nonexistent".into()).read(),
-        NodeUsage::default()
-    );
+    assert_eq!(node.read(Instant::now() + SECOND), first);
+    let mut nothing = Node::new("/nonexistent".into(), SECOND);
+    assert_eq!(nothing.read(Instant::now()), NodeUsage::default());
     assert!(CpuTimes::parse(STAT).is_some());
 }
 
 #[test]
+fn the_cpu_share_is_of_a_whole_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = Node::new(folder.path().into(), SECOND);
+    let start = Instant::now();
+    let mut at = |tenths: u32, stat: &str| {
+        std::fs::write(folder.path().join("stat"), stat).unwrap();
+        node.read(start + SECOND / 10 * tenths).cpu
+    };
+    assert_eq!(at(0, "cpu  0 0 0 0\n"), None);
+    assert_eq!(at(2, "cpu  10 0 0 0\n"), None);
+    assert!(near(at(10, "cpu  50 0 0 50\n"), 50.0));
+    // A poll out of turn shows what was.
+    assert!(near(at(12, "cpu  60 0 0 50\n"), 50.0));
+    assert!(near(at(20, "cpu  150 0 0 50\n"), 100.0));
+    // Without the file there is no share, and none to go on from.
+    assert_eq!(at(30, ""), None);
+    assert_eq!(at(40, "cpu  200 0 0 100\n"), None);
+}
+
+#[test]
 fn reads_this_machine() {
-    let mut node = Node::new("/proc".into());
-    node.read();
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let usage = node.read();
+    let mut node = Node::new("/proc".into(), SECOND / 10);
+    node.read(Instant::now());
+    std::thread::sleep(SECOND / 3);
+    let usage = node.read(Instant::now());
     assert!(usage.cpu.is_some() && usage.memory.is_some(), "{usage:?}");
 }
 
