@@ -162,7 +162,7 @@ impl Standings {
 }
 
 /// Now, by this machine's clock.
-pub(crate) fn now() -> UnixMillis {
+pub fn now() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use cri_shim::guard::{Guard, GuardSettings};
 use cri_shim::metrics::ShimMetrics;
-use cri_shim::proxy::{ProxySettings, Proxying, spawn};
+use cri_shim::observe::{self, ObserveMetrics, Observing};
+use cri_shim::proxy::{self, ProxySettings, Proxying};
 use cri_shim::standing::Standings;
+use cri_shim::stats::{Stats, StatsSettings};
 use prometheus_client::registry::Registry;
 use sui_ledger::manifest::ContractIds;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,7 @@ use webhook_server::{
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::secrets::make_private_folder;
 
+mod readiness;
 mod seal;
 mod socket;
 
@@ -64,6 +67,8 @@ pub struct WorkerSettings {
     pub seal: Option<SealSettings>,
     /// What the guard goes by; none where it is off.
     pub guard: Option<GuardSettings>,
+    /// Between two looks at what pods and machine use.
+    pub stats_every: Duration,
     /// Where health and metrics are.
     pub metrics_listen: SocketAddr,
 }
@@ -73,10 +78,19 @@ pub struct WorkerSettings {
 pub struct Worker {
     /// Where health and metrics are.
     pub metrics_address: SocketAddr,
-    proxying: Option<(Proxying, Option<SocketFile>)>,
+    path: Path,
     shutdown: CancellationToken,
     listeners: Vec<AbortOnDropHandle<()>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+/// How kubelet's calls are seen.
+#[derive(Debug)]
+enum Path {
+    /// They come through; the file of a socket of our own is gone with it.
+    Proxy(Proxying, Option<SocketFile>),
+    /// containerd tells of what they came to.
+    Observe(Observing),
 }
 
 /// Starts a worker.
@@ -95,10 +109,24 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
         }
         None => Standings::fixed(None),
     };
+    let stats = Stats::new(StatsSettings {
+        every: settings.stats_every,
+        tasks: settings.mode == Mode::Observe,
+        ..StatsSettings::new(&settings.containerd_socket)
+    });
+    stats.register(&mut registry);
+    tasks.push(AbortOnDropHandle::new(tokio::spawn(stats.clone().run())));
     let health = Health::new();
-    let proxying = match settings.mode {
-        Mode::Proxy => Some(proxy(&settings, standings, &mut registry).await?),
-        Mode::Observe => None,
+    readiness::add_checks(&health, &stats, &settings, standings.clone());
+    let path = match settings.mode {
+        Mode::Proxy => proxy(&settings, standings, &mut registry).await?,
+        Mode::Observe => {
+            let metrics = ObserveMetrics::register(&mut registry);
+            let socket = settings.containerd_socket.clone();
+            let observing = observe::spawn(socket, stats, metrics)
+                .or_fail(Kind::Failed, "containerd can't be observed")?;
+            Path::Observe(observing)
+        }
     };
     let shutdown = CancellationToken::new();
     let listener = ServerConfig {
@@ -116,7 +144,7 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
         })?;
     Ok(Worker {
         metrics_address: operations.address,
-        proxying,
+        path,
         shutdown,
         listeners: vec![AbortOnDropHandle::new(operations.task)],
         _tasks: tasks,
@@ -127,7 +155,7 @@ async fn proxy(
     settings: &WorkerSettings,
     standings: Standings,
     registry: &mut Registry,
-) -> Outcome<(Proxying, Option<SocketFile>)> {
+) -> Outcome<Path> {
     let guard = match settings.guard.clone() {
         Some(guard) => Guard::new(guard, standings),
         None => Guard::off(),
@@ -135,17 +163,17 @@ async fn proxy(
     let (listener, file) = socket::listen(&settings.cri_socket).await?;
     let upstream = ProxySettings::new(&settings.containerd_socket);
     let metrics = ShimMetrics::register(registry);
-    let proxying = spawn(listener, upstream, Arc::new(guard), metrics)
+    let proxying = proxy::spawn(listener, upstream, Arc::new(guard), metrics)
         .or_fail(Kind::Failed, "kubelet's calls can't be taken")?;
-    Ok((proxying, file))
+    Ok(Path::Proxy(proxying, file))
 }
 
 impl Worker {
     /// Ends when the proxy has ended by itself.
     pub async fn ended(&mut self) -> Failure {
-        match &mut self.proxying {
-            Some((proxying, _)) => proxying.ended().await,
-            None => std::future::pending().await,
+        match &mut self.path {
+            Path::Proxy(proxying, _) => proxying.ended().await,
+            Path::Observe(_) => std::future::pending().await,
         }
         Failure::message(
             Kind::Failed,
@@ -156,8 +184,9 @@ impl Worker {
     /// Ends it in order: no more calls are taken, those under way may end.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        if let Some((proxying, _file)) = self.proxying {
-            proxying.stop().await;
+        match self.path {
+            Path::Proxy(proxying, _file) => proxying.stop().await,
+            Path::Observe(observing) => observing.stop().await,
         }
         for listener in self.listeners {
             // Cancelled above; it ends once it is drained.

@@ -59,6 +59,7 @@ fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
         state_dir: config.worker_state_dir.clone(),
         seal,
         guard,
+        stats_every: config.worker_stats_seconds.0,
         metrics_listen: config.worker_metrics_listen,
     })
 }
