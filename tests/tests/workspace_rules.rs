@@ -62,7 +62,7 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let forbidden: [(&str, &[&str]); 7] = [
+    let forbidden: [(&str, &[&str]); 8] = [
         (
             "seal",
             &[
@@ -94,6 +94,18 @@ fn dependencies_point_one_way() {
             &[
                 "kube",
                 "k3s-configs",
+                "authn-webhook",
+                "authz-webhook",
+                "node-admission",
+                "sui-devnet",
+                "tenancy",
+            ],
+        ),
+        (
+            "cri-shim",
+            &[
+                "kube",
+                "api-gate",
                 "authn-webhook",
                 "authz-webhook",
                 "node-admission",
