@@ -4,6 +4,7 @@ pub mod bench;
 pub mod control_plane;
 pub mod e2e;
 pub mod life;
+pub mod promql;
 pub mod rig;
 pub mod stand_in;
 pub mod worker;

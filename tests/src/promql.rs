@@ -118,7 +118,10 @@ mod tests {
                 "histogram_quantile(0.5, sum by (le) (rate(t_bucket[1m])))",
                 vec![0.1],
             ),
-            ("sum by (code) (rate(calls_total{code!=\"OK\"}[1m]))", vec![]),
+            (
+                "sum by (code) (rate(calls_total{code!=\"OK\"}[1m]))",
+                vec![],
+            ),
         ] {
             assert_eq!(numbers(query), expected, "{query}");
         }
@@ -139,7 +142,16 @@ mod tests {
 
     #[test]
     fn what_is_no_query_is_an_error() {
-        for query in ["", "a b", "rate(a)", "a{b}", "wat(a)", "sum by (a", "a{b=\"c\"", "(a"] {
+        for query in [
+            "",
+            "a b",
+            "rate(a)",
+            "a{b}",
+            "wat(a)",
+            "sum by (a",
+            "a{b=\"c\"",
+            "(a",
+        ] {
             assert!(parse(query).is_err(), "{query}");
         }
     }

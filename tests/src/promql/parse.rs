@@ -18,7 +18,10 @@ enum Token {
 pub fn parse(query: &str) -> anyhow::Result<Expression> {
     let mut reader = Reader(tokens(query)?.into_iter().peekable());
     let expression = reader.sum().with_context(|| query.to_owned())?;
-    ensure!(reader.0.next().is_none(), "{query}: there is more behind it");
+    ensure!(
+        reader.0.next().is_none(),
+        "{query}: there is more behind it"
+    );
     Ok(expression)
 }
 

@@ -34,9 +34,7 @@ impl Expression {
                 Ok(all)
             }
             Self::Quantile(share, of) => quantiles(*share, of.value(pages)?),
-            Self::Both(sign, left, right) => {
-                both(*sign, left.value(pages)?, &right.value(pages)?)
-            }
+            Self::Both(sign, left, right) => both(*sign, left.value(pages)?, &right.value(pages)?),
         }
     }
 }
@@ -57,7 +55,10 @@ impl Selector {
             ensure!(known, "{metric} has no label {label}");
         }
         let found: Vector = of.into_iter().filter(|(of, _)| self.matches(of)).collect();
-        let unusual = self.matchers.iter().any(|(_, sign, _)| sign.starts_with('!'));
+        let unusual = self
+            .matchers
+            .iter()
+            .any(|(_, sign, _)| sign.starts_with('!'));
         ensure!(unusual || !found.is_empty(), "no {metric} matches");
         Ok(found)
     }
@@ -93,7 +94,11 @@ fn quantiles(share: f64, buckets: Vector) -> anyhow::Result<Vector> {
     let mut histograms: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     for (mut labels, count) in buckets {
         let bound = labels.remove("le").context("these are no buckets")?;
-        let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse()? };
+        let bound = if bound == "+Inf" {
+            f64::INFINITY
+        } else {
+            bound.parse()?
+        };
         histograms.entry(labels).or_default().push((bound, count));
     }
     let of = histograms.into_iter().map(|(labels, mut buckets)| {
