@@ -19,6 +19,7 @@ mod render;
 mod settings;
 mod systemd;
 mod webhook_kubeconfig;
+mod worker;
 
 pub use agent::{AgentSettings, render_agent};
 pub use arguments::{Argument, Operation, kube_apiserver_args, kube_controller_manager_args};
@@ -27,3 +28,4 @@ pub use settings::{
     ClientCertificate, DEFAULT_AUDIENCES, GateMode, LongestWatch, PackagedComponent, Profile,
     RenderError, Settings, SystemdUnits,
 };
+pub use worker::{SERVICE_UNIT, SOCKET_UNIT, WorkerFiles, render_worker};

@@ -13,8 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use k3s_configs::{
-    AgentSettings, ClientCertificate, GateMode, Profile, RenderedFile, Settings, explain, render,
-    render_agent,
+    AgentSettings, ClientCertificate, GateMode, Profile, RenderedFile, Settings, WorkerFiles,
+    explain, render, render_agent, render_worker,
 };
 
 fn examples() -> [(&'static str, Settings); 2] {
@@ -97,6 +97,37 @@ fn the_committed_worker_is_what_the_template_gives() {
     })
     .unwrap();
     let folder = folder("worker");
+    if std::env::var_os("UPDATE_RENDERED").is_some() {
+        write_anew(&folder, &files);
+    }
+    let paths: BTreeSet<_> = files.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(all_files(&folder), paths);
+    for file in files {
+        let committed = fs::read_to_string(folder.join(&file.path)).unwrap();
+        assert_eq!(committed, file.contents);
+    }
+}
+
+#[test]
+fn the_committed_shim_is_what_the_templates_give() {
+    let files = render_worker(&WorkerFiles {
+        binary: "/usr/local/bin/k3s-daas".into(),
+        configuration: "/etc/k3s-daas/worker-config.yaml".into(),
+        cri_socket: "/run/k3s-daas/cri.sock".into(),
+        state_dir: "/var/lib/k3s-daas-worker".into(),
+        k3s_config_dir: "/etc/rancher/k3s".into(),
+        proxy: true,
+    });
+    // Their places on a machine, below the folder.
+    let files: Vec<RenderedFile> = files
+        .unwrap()
+        .into_iter()
+        .map(|file| RenderedFile {
+            path: file.path.strip_prefix("/").unwrap().to_owned(),
+            ..file
+        })
+        .collect();
+    let folder = folder("shim");
     if std::env::var_os("UPDATE_RENDERED").is_some() {
         write_anew(&folder, &files);
     }
