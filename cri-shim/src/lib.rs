@@ -8,11 +8,14 @@
 //!         is the operator's claim, and what it refuses is a service to an honest one: the control
 //!         plane alone cuts a machine off.
 
+pub mod api;
 pub mod grpc;
 pub mod guard;
+pub mod heartbeat;
 pub mod methods;
 pub mod metrics;
 pub mod observe;
+pub mod probe;
 pub mod proxy;
 pub mod standing;
 pub mod stats;

@@ -4,7 +4,11 @@ use super::Context;
 use crate::config::keys::WorkerKeys;
 use crate::failure::Outcome;
 
+mod install;
+mod machine;
 mod run;
+
+pub use install::{InstallArgs, UninstallArgs};
 
 const EXAMPLES: &str = "\
 The configuration is /etc/k3s-daas/worker-config.yaml; its keys stand there in the sections sui, k3s,
@@ -14,13 +18,26 @@ wait at the socket that systemd holds for the next process.
 Examples:
   k3s-daas worker                                       with /etc/k3s-daas/worker-config.yaml
   k3s-daas worker --config ./worker-config.yaml --worker-mode observe
+  k3s-daas worker install                               systemd units, and kubelet's way through it
   curl -s http://127.0.0.1:9091/metrics
   k3s-daas doctor --worker                              what is wrong on this machine";
 
+/// What else to do with a worker.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum WorkerCommand {
+    /// Make this machine's kubelet go through the shim: systemd units and a drop-in of K3s
+    Install(InstallArgs),
+    /// Let kubelet go to containerd again, and take the shim away
+    Uninstall(UninstallArgs),
+}
+
 /// Options of `worker`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct WorkerArgs {
+    /// Instead of running it.
+    #[command(subcommand)]
+    pub command: Option<WorkerCommand>,
     /// The worker.
     #[command(flatten)]
     pub keys: WorkerKeys,
@@ -28,5 +45,9 @@ pub struct WorkerArgs {
 
 /// Runs `worker`.
 pub async fn run(context: &Context, args: WorkerArgs) -> Outcome {
-    run::run(context, &args.keys).await
+    match &args.command {
+        None => run::run(context, &args.keys).await,
+        Some(WorkerCommand::Install(args)) => install::install(context, args).await,
+        Some(WorkerCommand::Uninstall(args)) => install::uninstall(context, args).await,
+    }
 }

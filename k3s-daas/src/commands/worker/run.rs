@@ -25,6 +25,11 @@ pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
     ended
 }
 
+/// Says what is wrong with a configuration.
+pub(super) fn check(config: &WorkerConfig) -> Outcome {
+    settings(config).map(drop)
+}
+
 /// What a worker runs on by this configuration.
 fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
     let node = config.node_id.as_ref().ok_or_else(|| {

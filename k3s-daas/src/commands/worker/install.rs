@@ -1,0 +1,252 @@
+//! `worker install` and `worker uninstall`.
+//!
+//! Shape:  in comes the socket, then the shim, and only when that answers the drop-in that sends
+//!         kubelet there. Out goes the drop-in first, then the agent is restarted without it, and
+//!         only then the shim.
+//! Errors: each step can be done again; what is right already is left alone.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cri_shim::probe;
+use k3s_configs::{SERVICE_UNIT, SOCKET_UNIT, WorkerFiles, render_worker};
+use serde::Serialize;
+
+use super::machine::Machine;
+use crate::commands::Context;
+use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::output;
+use crate::worker::Mode;
+
+/// The shim may take so long to answer for the first time.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  k3s-daas worker install                      units and drop-in; the agent is restarted by you
+  k3s-daas worker install --restart-agent      and kubelet goes through the shim at once
+  k3s-daas worker install --root ./image       the files for a machine's image";
+
+const UNINSTALL_EXAMPLES: &str = "\
+Examples:
+  k3s-daas worker uninstall                    kubelet goes to containerd again, then the shim goes
+  k3s-daas worker uninstall --root ./image";
+
+/// Options of `worker install`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = INSTALL_EXAMPLES)]
+pub struct InstallArgs {
+    /// Where, and whose agent.
+    #[command(flatten)]
+    pub place: Place,
+    /// Restart K3s's agent at the end, so that kubelet goes through the shim; pods run on
+    #[arg(long)]
+    pub restart_agent: bool,
+}
+
+/// Options of `worker uninstall`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = UNINSTALL_EXAMPLES)]
+pub struct UninstallArgs {
+    /// Where, and whose agent.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Which machine.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// Write below this folder, for another machine; systemd is not told
+    #[arg(long, value_name = "FOLDER")]
+    pub root: Option<PathBuf>,
+    /// The unit of K3s's agent
+    #[arg(long, value_name = "UNIT", default_value = "k3s-agent.service")]
+    pub agent_unit: String,
+    /// The program that the service runs; this one when not given
+    #[arg(long, value_name = "FILE")]
+    pub binary: Option<PathBuf>,
+}
+
+/// What was done, in order.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Done {
+    pub(super) steps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+impl Done {
+    fn step(&mut self, what: impl Into<String>) {
+        self.steps.push(what.into());
+    }
+
+    fn print(&self, context: &Context) -> Outcome {
+        output::print(context.format(), self, |done| {
+            let next = done.next.iter().map(|next| format!("next: {next}"));
+            let lines: Vec<String> = done.steps.iter().cloned().chain(next).collect();
+            lines.join("\n")
+        })
+    }
+}
+
+/// `worker install`
+pub(super) async fn install(context: &Context, args: &InstallArgs) -> Outcome {
+    let config = WorkerKeys::default().resolve(&context.sources)?;
+    let machine = Machine::new(args.place.root.as_deref());
+    let configuration = &context.sources.path;
+    if machine.is_live() && !context.sources.file_found {
+        let text = format!("there is no configuration {}", configuration.display());
+        return Err(Failure::message(Kind::Usage, text)
+            .next("write it first: docs/worker.md has one to begin with"));
+    }
+    // What would keep the service from starting is said now.
+    super::run::check(&config)?;
+    let files = files(&args.place, &config, configuration)?;
+    installed(&machine, &files, args).await?.print(context)
+}
+
+/// `worker uninstall`
+pub(super) async fn uninstall(context: &Context, args: &UninstallArgs) -> Outcome {
+    let config = WorkerKeys::default().resolve(&context.sources)?;
+    let machine = Machine::new(args.place.root.as_deref());
+    let files = files(&args.place, &config, &context.sources.path)?;
+    uninstalled(&machine, &files, &args.place.agent_unit)
+        .await?
+        .print(context)
+}
+
+fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<WorkerFiles> {
+    let binary = match &place.binary {
+        Some(binary) => binary.clone(),
+        None => std::env::current_exe().or_fail(Kind::Failed, "this program has no path")?,
+    };
+    let configuration = std::path::absolute(configuration)
+        .or_fail(Kind::Failed, "the configuration has no path")?;
+    Ok(WorkerFiles {
+        binary,
+        configuration,
+        cri_socket: config.worker_cri_socket.clone(),
+        state_dir: config.worker_state_dir.clone(),
+        k3s_config_dir: config.k3s_config_dir.clone(),
+        proxy: config.worker_mode == Mode::Proxy,
+    })
+}
+
+pub(super) async fn installed(
+    machine: &Machine,
+    files: &WorkerFiles,
+    args: &InstallArgs,
+) -> Outcome<Done> {
+    let mut done = Done::default();
+    let rendered =
+        render_worker(files).or_fail(Kind::Usage, "the worker's files can't be rendered")?;
+    let (drop_ins, units): (Vec<_>, Vec<_>) = rendered
+        .iter()
+        .partition(|file| file.path == files.drop_in());
+    for unit in units {
+        let changed = machine.write(unit)?;
+        done.step(written(machine, &unit.path, changed));
+    }
+    machine.tell(&["daemon-reload"]).await?;
+    if files.proxy {
+        machine.tell(&["enable", "--now", SOCKET_UNIT]).await?;
+    }
+    machine.tell(&["enable", SERVICE_UNIT]).await?;
+    // Whoever calls meanwhile waits at the socket.
+    machine.tell(&["restart", SERVICE_UNIT]).await?;
+    if machine.is_live() {
+        done.step(format!("started {SERVICE_UNIT}"));
+    }
+    for drop_in in drop_ins {
+        if machine.is_live() {
+            done.step(answering(machine, files, &args.place.agent_unit).await?);
+        }
+        let changed = machine.write(drop_in)?;
+        done.step(written(machine, &drop_in.path, changed));
+    }
+    let agent = &args.place.agent_unit;
+    if files.proxy && args.restart_agent {
+        machine.tell(&["restart", agent]).await?;
+        done.step(format!("restarted {agent}"));
+    } else if files.proxy && machine.is_live() {
+        done.next = Some(format!(
+            "systemctl restart {agent}, and kubelet goes through the shim; pods run on"
+        ));
+    }
+    Ok(done)
+}
+
+fn written(machine: &Machine, path: &Path, changed: bool) -> String {
+    let place = machine.place(path);
+    let verb = if changed { "wrote" } else { "kept" };
+    format!("{verb} {}", place.display())
+}
+
+/// Kubelet is sent to a shim that answers, or that can't be asked since containerd is down with its
+/// agent.
+async fn answering(machine: &Machine, files: &WorkerFiles, agent: &str) -> Outcome<String> {
+    let began = Instant::now();
+    loop {
+        let why = match probe::version(&files.cri_socket, Duration::from_secs(5)).await {
+            Ok(version) => return Ok(format!("{version} answers through the shim")),
+            Err(why) => why,
+        };
+        if !machine.runs(agent).await? {
+            return Ok(format!(
+                "{agent} is down, and its containerd with it: not tried"
+            ));
+        }
+        if began.elapsed() > ANSWERS_WITHIN {
+            let text = format!("containerd does not answer through the shim: {why}");
+            return Err(Failure::message(Kind::Unavailable, text)
+                .next("kubelet was left as it was; look at `k3s-daas doctor --worker`"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+pub(super) async fn uninstalled(
+    machine: &Machine,
+    files: &WorkerFiles,
+    agent: &str,
+) -> Outcome<Done> {
+    let mut done = Done::default();
+    let removed = |path: &Path| format!("removed {}", machine.place(path).display());
+    if machine.remove(&files.drop_in())? {
+        done.step(removed(&files.drop_in()));
+    }
+    // Also where the drop-in was gone already: a kubelet that began with it still goes here.
+    if machine.runs(agent).await? {
+        machine.tell(&["restart", agent]).await?;
+        done.step(format!("restarted {agent}: kubelet goes to containerd"));
+    }
+    for (unit, path) in [
+        (SERVICE_UNIT, files.service_unit()),
+        (SOCKET_UNIT, files.socket_unit()),
+    ] {
+        if machine.place(&path).exists() {
+            machine.tell(&["disable", "--now", unit]).await?;
+            machine.remove(&path)?;
+            done.step(removed(&path));
+        }
+    }
+    machine.tell(&["daemon-reload"]).await?;
+    if machine.is_live() {
+        machine.remove(&files.cri_socket)?;
+    }
+    if done.steps.is_empty() {
+        done.step("there was nothing to remove");
+    }
+    let state = machine.place(&files.state_dir);
+    if state.exists() {
+        done.next = Some(format!(
+            "{} still holds the seal token; remove it when the machine is given up",
+            state.display()
+        ));
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests;
