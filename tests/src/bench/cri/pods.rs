@@ -17,9 +17,12 @@ use super::client::{Call, Caller};
 use crate::e2e::workspace;
 
 const PAUSE: &str = "docker.io/k3s-daas/pause:1";
+const CGROUPS: &str = "/sys/fs/cgroup";
 const WITHIN: Duration = Duration::from_secs(30);
-/// The control group of all of them.
-const GROUP: &str = "/k3s-daas-bench";
+/// The control group of all of them, and of no other benchmark's.
+fn group() -> String {
+    format!("k3s-daas-bench-{}", std::process::id())
+}
 
 /// A running containerd.
 #[derive(Debug)]
@@ -45,7 +48,10 @@ impl Runtime {
         let mut path = programs.clone().into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let child = Command::new(programs.join("containerd"))
+        // In a mount namespace of its own: its mounts end with it.
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private"])
+            .arg(programs.join("containerd"))
             .arg("--config")
             .arg(&config)
             .env("PATH", path)
@@ -63,7 +69,7 @@ impl Runtime {
         let imported = Command::new(programs.join("ctr"))
             .arg("--address")
             .arg(&runtime.socket)
-            .args(["--namespace", "k8s.io", "images", "import"])
+            .args(["--namespace", "k8s.io", "images", "import", "--local"])
             .arg("--snapshotter")
             .arg("native")
             .arg(images.join("pause.tar"))
@@ -130,20 +136,38 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if self.sandboxes.is_empty() {
-            return;
-        }
-        // A benchmark that failed leaves no shim behind: each has our socket in its arguments.
-        let socket = self.socket.to_string_lossy().into_owned();
+        // A benchmark that failed leaves neither shims, which have our socket in their arguments,
+        // nor what they hold, which is in our group.
+        let (socket, group) = (self.socket.to_string_lossy().into_owned(), group());
+        let has = |file: PathBuf, text: &str| {
+            let read = std::fs::read(file).unwrap_or_default();
+            String::from_utf8_lossy(&read).contains(text)
+        };
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            if line.contains("containerd-shim") && line.contains(&socket) {
+            let process = entry.path();
+            let shim = has(process.join("cmdline"), "containerd-shim");
+            if (shim && has(process.join("cmdline"), &socket))
+                || has(process.join("cgroup"), &group)
+            {
                 let id = entry.file_name();
                 let _ = Command::new("kill").arg("-KILL").arg(id).status();
             }
         }
+        for hierarchy in std::fs::read_dir(CGROUPS).into_iter().flatten().flatten() {
+            remove_group(&hierarchy.path().join(&group));
+        }
+        remove_group(&Path::new(CGROUPS).join(&group));
     }
+}
+
+/// Removes an empty group and those below.
+fn remove_group(group: &Path) {
+    for below in std::fs::read_dir(group).into_iter().flatten().flatten() {
+        if below.path().is_dir() {
+            remove_group(&below.path());
+        }
+    }
+    let _ = std::fs::remove_dir(group);
 }
 
 /// The folder that a tool has made, if it has.
@@ -207,7 +231,7 @@ fn sandbox(n: usize, folder: &Path) -> v1::RunPodSandboxRequest {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
         linux: Some(v1::LinuxPodSandboxConfig {
-            cgroup_parent: GROUP.to_owned(),
+            cgroup_parent: format!("/{}", group()),
             security_context: Some(v1::LinuxSandboxSecurityContext {
                 namespace_options: Some(options),
                 ..v1::LinuxSandboxSecurityContext::default()

@@ -32,7 +32,9 @@ impl Worker {
         let config = folder.join("worker-config.yaml");
         std::fs::write(
             &config,
-            serde_json::to_vec(&serde_json::json!({ "worker": {
+            serde_json::to_vec(&serde_json::json!({
+                "node": { "id": "worker-001" },
+                "worker": {
                 "mode": "proxy",
                 "cri_socket": socket,
                 "containerd_socket": containerd,
