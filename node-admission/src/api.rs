@@ -28,7 +28,6 @@ mod openapi;
 mod problem;
 mod rate;
 mod register;
-mod secret;
 mod security_context;
 mod service;
 mod settings;

@@ -3,6 +3,9 @@
 //! Shape:  `sealednodes.k3s-daas.io/v1`, cluster-scoped, named as the Node. `spec` says whose the
 //!         node is, `status` how it stands. Only the server writes either.
 //!         The printed expiry is text: kubectl shows a date that is to come as `<invalid>`.
+//! Trust:  what a machine or its operator said is marked `Self-reported` in the schema, so that
+//!         `kubectl explain` tells it; no decision reads any of it. Presence is not among it: that is
+//!         the renewals of the node's Lease, which Kubernetes itself watches.
 //! Units:  amounts in MIST, times in ms since the epoch, both as integers.
 //! Errors: what does not match the schema is refused by the API server, whoever writes it.
 
@@ -29,6 +32,9 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"Expires","type":"string","jsonPath":".status.expires"}"#,
     printcolumn = r#"{"name":"Owner","type":"string","jsonPath":".spec.owner","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.reason"}"#,
+    printcolumn = r#"{"name":"CPU% (self-reported)","type":"number","jsonPath":".status.heartbeat.cpuUsage","priority":1}"#,
+    printcolumn = r#"{"name":"Memory% (self-reported)","type":"number","jsonPath":".status.heartbeat.memoryUsage","priority":1}"#,
+    printcolumn = r#"{"name":"Pods (self-reported)","type":"integer","jsonPath":".status.heartbeat.podCount","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -89,19 +95,19 @@ pub struct SealedNodeStatus {
     /// When the seal was last seen to have ended, ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at_ms: Option<u64>,
-    /// Taints that the agent's own configuration names; a Node that is made again starts with
+    /// Self-reported: taints that the agent's own configuration names; a Node that is made again starts with
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub agent_taints: Vec<AgentTaint>,
-    /// What the machine last said of itself on its Node; a Node that is made again starts with it,
+    /// Self-reported: what the machine last said of itself on its Node; a Node that is made again starts with it,
     /// since an agent says it at its own start alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
-    /// What the operator said about the machine.
+    /// Self-reported: what the operator said about the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
-    /// The newest heartbeat.
+    /// Self-reported: the newest heartbeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
     /// `Sealed`: the seal is usable. `Joined`: the Node exists. `Drained`: nothing is left to
@@ -126,7 +132,7 @@ pub struct AgentTaint {
     pub effect: String,
 }
 
-/// What a machine said of itself on its Node.
+/// Self-reported: what a machine said of itself on its Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Labels that a kubelet may set.
@@ -139,48 +145,55 @@ pub struct Machine {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What an operator said about a machine. Shown to people; nothing is decided by it.
+/// Self-reported: what an operator said about a machine. Shown to people; nothing is decided by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Registration {
-    /// The machine's address.
+    /// Self-reported: the machine's address.
     #[schemars(length(max = 64))]
     pub ip_address: String,
-    /// Kubernetes quantity.
+    /// Self-reported: processors, a Kubernetes quantity.
     #[schemars(length(max = 32))]
     pub cpu: String,
-    /// Kubernetes quantity.
+    /// Self-reported: bytes of memory, a Kubernetes quantity.
     #[schemars(length(max = 32))]
     pub memory: String,
-    /// Kubernetes quantity.
+    /// Self-reported: bytes of storage, a Kubernetes quantity.
     #[schemars(length(max = 32))]
     pub storage: String,
     /// When, ms since the epoch.
     pub at_ms: u64,
 }
 
-/// What a worker said of itself. Shown to people; nothing is decided by it.
+/// Self-reported: what a worker said of itself. Shown to people; nothing is decided by it. A figure
+/// that it did not have is absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Heartbeat {
     /// When the server received it, ms since the epoch.
     pub at_ms: u64,
-    /// When the worker says that it sent it, ms since the epoch.
+    /// Self-reported: when it was sent, ms since the epoch.
     pub sent_ms: u64,
-    /// Part of all processors in use, 0 to 100.
+    /// Self-reported: part of all processors in use, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
-    pub cpu_usage: f64,
-    /// Part of the memory in use, 0 to 100.
+    pub cpu_usage: Option<f64>,
+    /// Self-reported: part of the memory in use, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
-    pub memory_usage: f64,
-    /// Pods.
-    pub pod_count: u32,
-    /// Containers.
-    pub container_count: u32,
-    /// Bytes received since the machine's start.
-    pub network_rx: u64,
-    /// Bytes sent since the machine's start.
-    pub network_tx: u64,
+    pub memory_usage: Option<f64>,
+    /// Self-reported: pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_count: Option<u32>,
+    /// Self-reported: containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_count: Option<u32>,
+    /// Self-reported: bytes received since the machine's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_rx: Option<u64>,
+    /// Self-reported: bytes sent since the machine's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_tx: Option<u64>,
 }
 
 #[cfg(test)]
@@ -210,6 +223,27 @@ mod tests {
             (&json!(0.0), &json!(100.0))
         );
         assert_eq!(schema("/status/properties/agentTaints/maxItems"), 32);
+    }
+
+    #[test]
+    fn what_a_machine_says_is_marked() {
+        let marked = |found: &Value| {
+            let said = found["description"].as_str().unwrap_or_default();
+            said.starts_with("Self-reported")
+        };
+        for field in ["heartbeat", "registration", "machine", "agentTaints"] {
+            assert!(
+                marked(&schema(&format!("/status/properties/{field}"))),
+                "{field}"
+            );
+        }
+        for object in ["heartbeat", "registration"] {
+            let fields = schema(&format!("/status/properties/{object}/properties"));
+            for (field, found) in fields.as_object().unwrap() {
+                // The server's own clock.
+                assert!(field == "atMs" || marked(found), "{object}.{field}");
+            }
+        }
     }
 
     #[test]

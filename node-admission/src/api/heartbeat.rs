@@ -1,16 +1,19 @@
 //! `POST /api/v1/nodes/heartbeat`: what a worker says of itself, every 30 s.
 //!
-//! Shown to people; nothing is decided by it: Kubernetes' own leases tell whether a node lives.
+//! Trust:  self-reported: the operator's claim about their own machine. It is shown to people, and
+//!         nothing is decided by it: whether a node lives Kubernetes judges by the renewals of the
+//!         node's Lease, and what it may be paid or punished for by the chain's record alone.
 //!
 //! Units:  `timestamp` is Unix time, in ms, or in seconds where it is below 10^11 (which as ms
-//!         would be 1973), or an RFC 3339 text. Usage is in percent.
+//!         would be 1973), or an RFC 3339 text. Usage is in percent; a figure that the worker does
+//!         not have is absent, never 0.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use k8s_openapi::jiff;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sui_ledger::directory::SealDirectory;
 use utoipa::ToSchema;
 
@@ -58,27 +61,44 @@ pub(super) enum Timestamp {
     Text(String),
 }
 
-/// What is in use on a machine.
+/// What is in use on a machine, as it says itself. A figure that it does not have is absent.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "the names on the wire")]
 pub(super) struct Usage {
     /// Part of all processors, in percent.
-    #[schema(minimum = 0, maximum = 100, example = 12.5)]
-    cpu_usage: f64,
+    #[schema(minimum = 0, maximum = 100, example = 12.5, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    cpu_usage: Option<f64>,
     /// Part of the memory, in percent.
-    #[schema(minimum = 0, maximum = 100, example = 40.0)]
-    memory_usage: f64,
+    #[schema(minimum = 0, maximum = 100, example = 40.0, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    memory_usage: Option<f64>,
     /// Pods.
-    #[schema(maximum = 100_000, example = 8)]
-    pod_count: u32,
+    #[schema(maximum = 100_000, example = 8, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    pod_count: Option<u32>,
     /// Containers.
-    #[schema(maximum = 1_000_000, example = 11)]
-    container_count: u32,
+    #[schema(maximum = 1_000_000, example = 11, nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    container_count: Option<u32>,
     /// Bytes received since the machine's start.
-    network_rx: u64,
+    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    network_rx: Option<u64>,
     /// Bytes sent since the machine's start.
-    network_tx: u64,
+    #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "present")]
+    network_tx: Option<u64>,
+}
+
+/// A figure that is there: `null` is none.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A heartbeat was kept.
@@ -158,7 +178,7 @@ fn checked(request: &NodeHeartbeat, now_ms: u64) -> Result<Heartbeat, Problem> {
         ("/usage/cpu_usage", usage.cpu_usage),
         ("/usage/memory_usage", usage.memory_usage),
     ] {
-        if !(0.0..=100.0).contains(&percent) {
+        if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
             return Err(Problem::field(
                 pointer,
                 "expected a percentage from 0 to 100",
@@ -173,7 +193,7 @@ fn checked(request: &NodeHeartbeat, now_ms: u64) -> Result<Heartbeat, Problem> {
             MAX_CONTAINERS,
         ),
     ] {
-        if count > most {
+        if count.is_some_and(|count| count > most) {
             return Err(Problem::field(pointer, format!("expected at most {most}")));
         }
     }
@@ -185,8 +205,12 @@ fn checked(request: &NodeHeartbeat, now_ms: u64) -> Result<Heartbeat, Problem> {
         pod_count: usage.pod_count,
         container_count: usage.container_count,
         // What Kubernetes can keep: its integers are signed.
-        network_rx: usage.network_rx.min(i64::MAX.unsigned_abs()),
-        network_tx: usage.network_tx.min(i64::MAX.unsigned_abs()),
+        network_rx: usage
+            .network_rx
+            .map(|bytes| bytes.min(i64::MAX.unsigned_abs())),
+        network_tx: usage
+            .network_tx
+            .map(|bytes| bytes.min(i64::MAX.unsigned_abs())),
     })
 }
 
@@ -231,8 +255,17 @@ mod tests {
     fn a_good_heartbeat_is_kept_as_it_is() {
         let kept = judged(&body()).unwrap();
         assert_eq!((kept.at_ms, kept.sent_ms), (NOW, NOW));
-        assert_eq!((kept.pod_count, kept.container_count), (8, 11));
-        assert_eq!((kept.network_rx, kept.network_tx), (1, 2));
+        assert_eq!((kept.pod_count, kept.container_count), (Some(8), Some(11)));
+        assert_eq!((kept.network_rx, kept.network_tx), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn a_figure_that_is_absent_stays_absent() {
+        let mut body = body();
+        body["usage"] = serde_json::json!({ "memory_usage": 40 });
+        let kept = judged(&body).unwrap();
+        assert_eq!((kept.cpu_usage, kept.memory_usage), (None, Some(40.0)));
+        assert_eq!((kept.pod_count, kept.network_rx), (None, None));
     }
 
     #[test]

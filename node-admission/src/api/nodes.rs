@@ -113,7 +113,7 @@ pub(super) struct NodeView {
     conditions: Vec<ConditionView>,
 }
 
-/// What an operator said of a machine.
+/// What an operator said of a machine; nothing is decided by it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Registration)]
 pub(super) struct RegistrationView {
@@ -125,7 +125,7 @@ pub(super) struct RegistrationView {
     at_ms: u64,
 }
 
-/// What a worker said of itself.
+/// What a worker said of itself; nothing is decided by it. What it did not say is absent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Heartbeat)]
 pub(super) struct HeartbeatView {
@@ -133,12 +133,18 @@ pub(super) struct HeartbeatView {
     at_ms: u64,
     /// When the worker says it sent it, ms since the epoch.
     sent_ms: u64,
-    cpu_usage: f64,
-    memory_usage: f64,
-    pod_count: u32,
-    container_count: u32,
-    network_rx: u64,
-    network_tx: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_usage: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_usage: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_rx: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_tx: Option<u64>,
 }
 
 /// A condition, as Kubernetes has them.

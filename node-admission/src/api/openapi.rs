@@ -1,5 +1,7 @@
 //! The description of the API, made of its code.
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -12,6 +14,8 @@ use super::{heartbeat, kubeconfig, nodes, register, security_context, staking};
         title = "K3s-DaaS operator API",
         description = "For owners of seals and operators of workers. Every call but /healthz and \
                        /openapi.json needs a seal token; requests are limited for each seal. \
+                       Fields with `x-self-reported` are claims of a machine's operator: nothing is \
+                       decided by them. \
                        Refusals are problems (RFC 9457) whose type never changes its meaning.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
@@ -30,9 +34,47 @@ use super::{heartbeat, kubeconfig, nodes, register, security_context, staking};
         (name = "access", description = "What a seal is and may do"),
         (name = "service", description = "The API itself"),
     ),
-    modifiers(&SealScheme),
+    modifiers(&SealScheme, &SelfReported),
 )]
 struct Document;
+
+/// The schemas of what machines and their operators say of themselves.
+const SELF_REPORTED: [&str; 4] = ["Capacity", "Heartbeat", "Registration", "Usage"];
+/// Fields of them that the server says.
+const OWN_FIELDS: [&str; 1] = ["at_ms"];
+
+/// Marks what is the operator's claim: `x-self-reported` on each such field.
+struct SelfReported;
+
+impl Modify for SelfReported {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+        let Some(schemas) = schemas else { return };
+        for name in SELF_REPORTED {
+            if let Some(RefOr::T(Schema::Object(object))) = schemas.get_mut(name) {
+                mark(object);
+                for (field, schema) in &mut object.properties {
+                    if let RefOr::T(Schema::Object(field_schema)) = schema
+                        && !OWN_FIELDS.contains(&field.as_str())
+                    {
+                        mark(field_schema);
+                    }
+                }
+            }
+        }
+        let address = schemas.get_mut("RegisterWorker");
+        if let Some(RefOr::T(Schema::Object(object))) = address
+            && let Some(RefOr::T(Schema::Object(field))) = object.properties.get_mut("ip_address")
+        {
+            mark(field);
+        }
+    }
+}
+
+fn mark(object: &mut utoipa::openapi::Object) {
+    let extensions = object.extensions.get_or_insert_with(Default::default);
+    extensions.insert("x-self-reported".to_owned(), true.into());
+}
 
 /// How callers show who they are.
 struct SealScheme;

@@ -13,6 +13,7 @@ use k3s_configs::access::join_token;
 use serde::{Deserialize, Serialize};
 use sui_ledger::directory::SealDirectory;
 use utoipa::ToSchema;
+use webhook_server::Secret;
 use zeroize::Zeroizing;
 
 use super::body::{Body, Object, parse};
@@ -20,7 +21,6 @@ use super::caller::{Caller, own_node};
 use super::kubeconfig::kubeconfig;
 use super::machine;
 use super::problem::{Problem, ProblemBody, ProblemKind};
-use super::secret::Secret;
 use super::service::Api;
 use super::settings::ApiSettings;
 use super::workers::WorkerRegistry;

@@ -96,7 +96,7 @@ impl Heartbeats {
         // Never closed.
         let _place = self.writing.acquire().await;
         let all: Api<SealedNode> = Api::all(client.clone());
-        let patch = json!({ "status": { "heartbeat": heartbeat } });
+        let patch = json!({ "status": { "heartbeat": replaced(heartbeat) } });
         let (params, patch) = (params(HEARTBEAT_MANAGER), Patch::Merge(&patch));
         let patched = all.patch_status(name.as_str(), &params, &patch);
         match within("keep a heartbeat", patched).await {
@@ -107,6 +107,20 @@ impl Heartbeats {
     }
 }
 
+/// As a merge: a figure that is absent takes the place of an older one.
+fn replaced(heartbeat: &Heartbeat) -> serde_json::Value {
+    let mut merged = json!({
+        "cpuUsage": null, "memoryUsage": null, "podCount": null, "containerCount": null,
+        "networkRx": null, "networkTx": null,
+    });
+    if let (Some(merged), Ok(serde_json::Value::Object(said))) =
+        (merged.as_object_mut(), serde_json::to_value(heartbeat))
+    {
+        merged.extend(said);
+    }
+    merged
+}
+
 /// What can be kept as it is.
 fn checked(heartbeat: &Heartbeat) -> Result<Heartbeat, JoinError> {
     for (what, part) in [
@@ -114,15 +128,15 @@ fn checked(heartbeat: &Heartbeat) -> Result<Heartbeat, JoinError> {
         ("memory_usage", heartbeat.memory_usage),
     ] {
         // Not a number is in no range.
-        if !(0.0..=100.0).contains(&part) {
+        if part.is_some_and(|part| !(0.0..=100.0).contains(&part)) {
             return Err(JoinError::Invalid { what });
         }
     }
     Ok(Heartbeat {
         at_ms: kept(heartbeat.at_ms),
         sent_ms: kept(heartbeat.sent_ms),
-        network_rx: kept(heartbeat.network_rx),
-        network_tx: kept(heartbeat.network_tx),
+        network_rx: heartbeat.network_rx.map(kept),
+        network_tx: heartbeat.network_tx.map(kept),
         ..heartbeat.clone()
     })
 }
@@ -135,12 +149,12 @@ mod tests {
         Heartbeat {
             at_ms: 2,
             sent_ms: 1,
-            cpu_usage: 12.5,
-            memory_usage: 100.0,
-            pod_count: 3,
-            container_count: 4,
-            network_rx: 5,
-            network_tx: 6,
+            cpu_usage: Some(12.5),
+            memory_usage: Some(100.0),
+            pod_count: Some(3),
+            container_count: Some(4),
+            network_rx: Some(5),
+            network_tx: Some(6),
         }
     }
 
@@ -149,11 +163,11 @@ mod tests {
         assert_eq!(checked(&heartbeat()).unwrap(), heartbeat());
         for bad in [f64::NAN, f64::INFINITY, -0.1, 100.1] {
             let cpu = Heartbeat {
-                cpu_usage: bad,
+                cpu_usage: Some(bad),
                 ..heartbeat()
             };
             let memory = Heartbeat {
-                memory_usage: bad,
+                memory_usage: Some(bad),
                 ..heartbeat()
             };
             for (field, bad) in [("cpu_usage", cpu), ("memory_usage", memory)] {
@@ -164,14 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn an_absent_figure_replaces_an_older_one() {
+        let said = Heartbeat {
+            cpu_usage: None,
+            network_tx: None,
+            ..heartbeat()
+        };
+        assert_eq!(
+            replaced(&said),
+            json!({
+                "atMs": 2, "sentMs": 1, "cpuUsage": null, "memoryUsage": 100.0, "podCount": 3,
+                "containerCount": 4, "networkRx": 5, "networkTx": null,
+            })
+        );
+    }
+
+    #[test]
     fn numbers_stay_within_what_kubernetes_keeps() {
         let large = Heartbeat {
-            network_rx: u64::MAX,
+            network_rx: Some(u64::MAX),
             sent_ms: u64::MAX,
             ..heartbeat()
         };
         let kept = checked(&large).unwrap();
         let most = i64::MAX.unsigned_abs();
-        assert_eq!((kept.network_rx, kept.sent_ms), (most, most));
+        assert_eq!((kept.network_rx, kept.sent_ms), (Some(most), most));
     }
 }

@@ -27,12 +27,12 @@ fn heartbeat(pod_count: u32) -> Heartbeat {
     Heartbeat {
         at_ms: 2,
         sent_ms: 1,
-        cpu_usage: 12.5,
-        memory_usage: 50.0,
-        pod_count,
-        container_count: 4,
-        network_rx: u64::MAX,
-        network_tx: 6,
+        cpu_usage: Some(12.5),
+        memory_usage: Some(50.0),
+        pod_count: Some(pod_count),
+        container_count: Some(4),
+        network_rx: Some(u64::MAX),
+        network_tx: Some(6),
     }
 }
 
@@ -88,8 +88,8 @@ pub(crate) async fn heartbeats_are_kept_now_and_then(bench: &Bench) {
     let status = bench.sealed("beating").await.unwrap().status.unwrap();
     assert_eq!(status.state, NodeState::Active, "and nothing else changes");
     let kept = status.heartbeat.unwrap();
-    assert_eq!((kept.pod_count, kept.cpu_usage), (0, 12.5));
-    assert_eq!(kept.network_rx, i64::MAX.unsigned_abs());
+    assert_eq!((kept.pod_count, kept.cpu_usage), (Some(0), Some(12.5)));
+    assert_eq!(kept.network_rx, Some(i64::MAX.unsigned_abs()));
 }
 
 pub(crate) async fn kubectl_shows_what_is_known(bench: &Bench) {

@@ -151,18 +151,18 @@ pub(super) fn for_people(shown: &Shown) -> String {
         } = registered;
         rows.push([
             "registered as".to_owned(),
-            format!("{ip_address}, cpu {cpu}, memory {memory}, storage {storage}"),
+            format!("{ip_address}, cpu {cpu}, memory {memory}, storage {storage} (self-reported)"),
         ]);
     }
     if let (Some(heartbeat), Some(age)) = (&shown.heartbeat, one.heartbeat_age_seconds) {
         rows.push([
             "heartbeat".to_owned(),
             format!(
-                "{age} s ago: cpu {:.0} %, memory {:.0} %, {} pods, {} containers",
-                heartbeat.cpu_usage,
-                heartbeat.memory_usage,
-                heartbeat.pod_count,
-                heartbeat.container_count
+                "{age} s ago: cpu {}, memory {}, {} pods, {} containers (self-reported)",
+                percent(heartbeat.cpu_usage),
+                percent(heartbeat.memory_usage),
+                count(heartbeat.pod_count),
+                count(heartbeat.container_count)
             ),
         ]);
     }
@@ -178,6 +178,16 @@ pub(super) fn for_people(shown: &Shown) -> String {
         }
     }
     text
+}
+
+/// A share that the worker may not know.
+fn percent(said: Option<f64>) -> String {
+    said.map_or_else(|| "?".to_owned(), |said| format!("{said:.0} %"))
+}
+
+/// A number that the worker may not know.
+fn count(said: Option<u32>) -> String {
+    said.map_or_else(|| "?".to_owned(), |said| said.to_string())
 }
 
 /// One fact a line; what is empty is not told.

@@ -87,7 +87,7 @@ fn all_that_is_known_is_told_a_line_each() {
         "node             worker-001",
         "machine          absent",
         "cordoned         true",
-        "heartbeat        2 s ago: cpu 1 %, memory 2 %, 3 pods, 4 containers",
+        "heartbeat        2 s ago: cpu 1 %, memory 2 %, 3 pods, 4 containers (self-reported)",
         "  -  Sealed False: why",
         "  -  SealEnding: why",
     ] {

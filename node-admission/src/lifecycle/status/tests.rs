@@ -163,12 +163,12 @@ fn only_what_differs_is_written_and_nothing_of_others() {
     let heartbeat = Heartbeat {
         at_ms: 1,
         sent_ms: 1,
-        cpu_usage: 1.0,
-        memory_usage: 1.0,
-        pod_count: 1,
-        container_count: 1,
-        network_rx: 1,
-        network_tx: 1,
+        cpu_usage: Some(1.0),
+        memory_usage: Some(1.0),
+        pod_count: Some(1),
+        container_count: Some(1),
+        network_rx: Some(1),
+        network_tx: Some(1),
     };
     let usable = Chain::Usable(held(5_000));
     let now = UnixMillis(1_000);

@@ -1,4 +1,4 @@
-//! A text that nobody is to see.
+//! A text of a body that nobody is to see.
 
 use std::fmt;
 
@@ -8,12 +8,19 @@ use zeroize::Zeroizing;
 
 /// Zeroised when dropped; its `Debug` shows nothing.
 #[derive(Clone)]
-pub(super) struct Secret(Zeroizing<String>);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Whether it is the same text, in a time that does not depend on where they differ.
-    pub(super) fn is(&self, other: &str) -> bool {
+    #[must_use]
+    pub fn is(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
