@@ -102,13 +102,18 @@ impl Places {
                 }
             };
             match asked {
-                Ok(place) if place.pid > 0 => drop(self.known.insert(id.to_owned(), place)),
+                // Not every runtime tells a sandbox's process; a container may have none yet.
+                Ok(place) if is_sandbox || place.pid > 0 => {
+                    self.known.insert(id.to_owned(), place);
+                }
                 Ok(_) => {}
                 Err(status) if status.code() == Code::NotFound => {}
                 Err(status) => {
                     // The next poll asks again; a runtime that hangs is not asked 200 times.
                     failed(Source::Status, &status);
-                    return;
+                    if hangs(status.code()) {
+                        return;
+                    }
                 }
             }
         }
@@ -142,6 +147,13 @@ impl Places {
         }
         readings
     }
+}
+
+fn hangs(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
+    )
 }
 
 fn groups(root: &Path, pid: u32) -> Option<Groups> {

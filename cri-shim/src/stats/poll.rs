@@ -94,6 +94,7 @@ impl Poll {
         }
         let (facts, node, readings) = self.read(kernel, facts, failed).await;
 
+        let all = all.filter(|_| self.kernel.is_some());
         let known = all.is_some();
         Snapshot {
             at: now(),

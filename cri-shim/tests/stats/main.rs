@@ -168,6 +168,32 @@ async fn a_runtime_without_pod_stats_is_asked_for_containers() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_tells_nothing_does_not_hide_the_others_figures() {
+    let fake = Fake::start();
+    put(fake.folder(), "proc/42/cgroup", "0::/pods/web/web-app\n");
+    put(
+        fake.folder(),
+        "cgroup/pods/web/web-app/io.stat",
+        "8:0 rbytes=10 wbytes=20\n",
+    );
+    fake.set(vec![Pod::new("web", 41, 42), Pod::new("db", 51, 52)]);
+    fake.refuse("PodSandboxStatus", 2);
+    let stats = Stats::new(settings(&fake, 50));
+    let polling = tokio::spawn(stats.clone().run());
+    next(&stats).await;
+    let snapshot = stats.latest().unwrap();
+    let web = snapshot.pods.iter().find(|pod| pod.pod == "web").unwrap();
+    let io = Some(Io {
+        read: 10,
+        written: 20,
+    });
+    assert_eq!((web.containers[0].usage.io, web.usage.io), (io, io));
+    assert_eq!(web.usage.cpu, Some(2_000_000_000));
+    assert!(stats.failures(Source::Status) >= 2);
+    polling.abort();
+}
+
+#[tokio::test]
 async fn while_the_runtime_is_away_its_figures_are_absent_and_the_machines_are_not() {
     let fake = Fake::start();
     fake.set(vec![Pod::new("web", 41, 42)]);
