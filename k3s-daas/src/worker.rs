@@ -28,9 +28,17 @@ use webhook_server::{
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::secrets::make_private_folder;
 
+mod api;
+mod chain;
+mod machine;
 mod readiness;
+mod register;
 mod seal;
 mod socket;
+mod unset;
+
+pub use api::{ApiSettings, ClusterSettings};
+pub use chain::KeySettings;
 
 /// Whether kubelet's calls come through here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,8 @@ pub struct WorkerSettings {
     pub stats_every: Duration,
     /// Where health and metrics are.
     pub metrics_listen: SocketAddr,
+    /// The worker's REST API and its heartbeats.
+    pub api: ApiSettings,
 }
 
 /// A running worker.
@@ -78,6 +88,8 @@ pub struct WorkerSettings {
 pub struct Worker {
     /// Where health and metrics are.
     pub metrics_address: SocketAddr,
+    /// Where the open part of the worker's REST API is.
+    pub api_address: Option<SocketAddr>,
     path: Path,
     shutdown: CancellationToken,
     listeners: Vec<AbortOnDropHandle<()>>,
@@ -95,9 +107,11 @@ enum Path {
 
 /// Starts a worker.
 pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
-    let state = settings.state_dir.display();
-    make_private_folder(&settings.state_dir)
-        .or_fail(Kind::Failed, format!("can't make the state folder {state}"))?;
+    let doing = format!(
+        "can't make the state folder {}",
+        settings.state_dir.display()
+    );
+    make_private_folder(&settings.state_dir).or_fail(Kind::Failed, doing)?;
     let mut registry = Registry::default();
     let metrics = ServerMetrics::register(&mut registry);
     let mut tasks = Vec::new();
@@ -119,16 +133,27 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
     let health = Health::new();
     readiness::add_checks(&health, &stats, &settings, standings.clone());
     let path = match settings.mode {
-        Mode::Proxy => proxy(&settings, standings, &mut registry).await?,
+        Mode::Proxy => proxy(&settings, standings.clone(), &mut registry).await?,
         Mode::Observe => {
             let metrics = ObserveMetrics::register(&mut registry);
             let socket = settings.containerd_socket.clone();
-            let observing = observe::spawn(socket, stats, metrics)
+            let observing = observe::spawn(socket, stats.clone(), metrics)
                 .or_fail(Kind::Failed, "containerd can't be observed")?;
             Path::Observe(observing)
         }
     };
     let shutdown = CancellationToken::new();
+    let parts = api::start(
+        &settings.api,
+        standings,
+        stats,
+        &mut registry,
+        &metrics,
+        &shutdown,
+    )
+    .await?;
+    tasks.extend(parts.tasks);
+    let mut listeners = parts.listeners;
     let listener = ServerConfig {
         name: "operations",
         listen: settings.metrics_listen,
@@ -142,11 +167,13 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
         .map_err(|failure| {
             failure.next("end what listens there, or give another --metrics-listen")
         })?;
+    listeners.push(AbortOnDropHandle::new(operations.task));
     Ok(Worker {
         metrics_address: operations.address,
+        api_address: parts.address,
         path,
         shutdown,
-        listeners: vec![AbortOnDropHandle::new(operations.task)],
+        listeners,
         _tasks: tasks,
     })
 }

@@ -87,12 +87,10 @@ impl StakingBody {
             let detail = format!("expected seconds, from 1 to {LONGEST_SECONDS}");
             return Err(Problem::field("/duration", detail));
         }
-        let wallet: Address = self.wallet.parse().map_err(|_| {
-            Problem::field(
-                "/wallet",
-                "expected an address: 0x and 64 hex digits",
-            )
-        })?;
+        let wallet: Address = self
+            .wallet
+            .parse()
+            .map_err(|_| Problem::field("/wallet", "expected an address: 0x and 64 hex digits"))?;
         Ok(StakeOrder {
             amount,
             validity_ms: self.duration.saturating_mul(1_000),

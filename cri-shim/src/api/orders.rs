@@ -91,6 +91,9 @@ pub enum WorkError {
     /// The contract said no.
     #[error("{0}")]
     ContractRefused(String),
+    /// The worker's key has not enough coins; nothing was changed.
+    #[error("{0}")]
+    NotEnough(String),
     /// The chain can't be asked now; nothing was changed.
     #[error("{0}")]
     ChainUnavailable(String),

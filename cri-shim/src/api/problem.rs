@@ -37,6 +37,8 @@ problem_kinds! {
         SealEnded = "seal-ended", CONFLICT, "The machine's seal can't be used";
         /// The contract said no; nothing was changed.
         ContractRefused = "contract-refused", CONFLICT, "The contract refused";
+        /// The worker's key has not enough coins; nothing was changed.
+        NotEnough = "not-enough-coins", CONFLICT, "The worker's key has not enough coins";
         /// The cluster said no.
         ClusterRefused = "cluster-refused", CONFLICT, "The cluster refused";
         /// A file that somebody else wrote stands where one of ours should.
@@ -103,6 +105,7 @@ pub(super) fn refused(error: &WorkError) -> Problem {
         WorkError::OtherWallet => (ProblemKind::OtherWallet, false),
         WorkError::NotStaked => (ProblemKind::NotStaked, false),
         WorkError::ContractRefused(_) => (ProblemKind::ContractRefused, false),
+        WorkError::NotEnough(_) => (ProblemKind::NotEnough, false),
         WorkError::ChainUnavailable(_) => (ProblemKind::ChainUnavailable, true),
         WorkError::OutcomeUnknown(_) => (ProblemKind::OutcomeUnknown, true),
         WorkError::ClusterRefused(_) => (ProblemKind::ClusterRefused, false),

@@ -22,7 +22,7 @@ pub use view::SealView;
 
 /// A pending token without a record is somebody's mistake only after this long: a transaction
 /// that a node could not finish may still come through.
-const SETTLED_AFTER_MS: u64 = 10 * 60 * 1000;
+pub(crate) const SETTLED_AFTER_MS: u64 = 10 * 60 * 1000;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -11,6 +11,8 @@ use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::shutdown;
 use crate::worker::{self, SealSettings, WorkerSettings};
 
+mod api;
+
 /// Runs a worker until SIGTERM.
 pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
     let config = keys.resolve(&context.sources)?;
@@ -36,16 +38,15 @@ fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
         Failure::message(Kind::Usage, "the node has no name")
             .next("set id in the section node (node_id): the name that its seal is staked for")
     })?;
-    let seal = match &config.sui_staking_contract {
-        Some(contract) => Some(SealSettings {
+    let seal = if let Some(contract) = &config.sui_staking_contract {
+        Some(SealSettings {
             ids: contract_ids(contract, config)?,
             token_file: token_file(config),
             every: config.worker_seal_seconds.0,
-        }),
-        None => {
-            tracing::warn!("no staking_contract is configured: the machine's seal is not followed");
-            None
-        }
+        })
+    } else {
+        tracing::warn!("no staking_contract is configured: the machine's seal is not followed");
+        None
     };
     let guard = config.worker_guard.then(|| GuardSettings {
         grace: config.worker_guard_grace_seconds.0,
@@ -57,7 +58,9 @@ fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
             .collect(),
         node: node.to_string(),
     });
+    let contract = seal.as_ref().map(|seal| seal.ids.clone());
     Ok(WorkerSettings {
+        api: api::settings(config, node, contract)?,
         mode: config.worker_mode,
         cri_socket: absolute("worker_cri_socket", &config.worker_cri_socket)?,
         containerd_socket: config.worker_containerd_socket.clone(),
