@@ -1,7 +1,9 @@
 //! End-to-end tests and load benchmarks against real components.
 
+pub mod agents;
 pub mod bench;
 pub mod control_plane;
+pub mod cri;
 pub mod e2e;
 pub mod life;
 pub mod promql;
