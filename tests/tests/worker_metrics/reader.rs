@@ -108,6 +108,19 @@ pub fn count_disks(group: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Packets that the group's network namespace has sent through its interfaces.
+pub fn packets_sent(group: &str) -> anyhow::Result<f64> {
+    let processes = text("memory", group, "cgroup.procs")?;
+    let process = processes.lines().next().context("no process")?;
+    let devices = std::fs::read_to_string(format!("/proc/{process}/net/dev"))?;
+    let rows = devices.lines().skip(2).map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        (name != "lo:").then(|| words.nth(9)?.parse::<f64>().ok())
+    });
+    Ok(rows.flatten().flatten().sum())
+}
+
 /// Ticks of all CPUs: neither idle nor waiting, and all.
 pub fn cpus() -> anyhow::Result<(f64, f64)> {
     let text = std::fs::read_to_string("/proc/stat")?;
