@@ -18,13 +18,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use k3s_configs::launch::ControlPlaneKind;
-use k3s_configs::launch::agent::{self, Agent, AgentNetwork};
+use k3s_configs::launch::agent::{Agent, AgentNetwork};
+use k3s_daas_tests::agents::{Machines, goes_on, ready, renewed};
 use k3s_daas_tests::e2e::{Cluster, skipped};
 use k3s_daas_tests::worker::{LOOK, WITHIN, Worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use machines::{Machines, connections_of, goes_on, renewed, settled};
+use machines::{connections_of, settled};
 use streams::Stream;
 use tenants::{Robot, Tenant};
 
@@ -45,8 +46,8 @@ async fn what_is_open_on_a_real_k3s_ends_with_its_seal_and_nothing_else_does() {
 }
 
 async fn all() -> anyhow::Result<()> {
-    if let Some(missing) = agent::missing(&machines::folder("containerd.sh")?).first() {
-        skipped(NAME, &missing.to_string());
+    if let Some(missing) = Machines::missing()? {
+        skipped(NAME, &missing);
         return Ok(());
     }
     let network = AgentNetwork::create()?;
@@ -106,8 +107,10 @@ impl Scene {
             cluster.worker("stays").await?,
             cluster.worker("goes").await?,
         );
-        let first = machines.join(&cluster, &stays, 10).await?;
-        let second = machines.join(&cluster, &goes, 11).await?;
+        let first = machines.sealed(&stays, "stays", 10).await?;
+        ready(&cluster, &first).await?;
+        let second = machines.sealed(&goes, "goes", 11).await?;
+        ready(&cluster, &second).await?;
         let folder = machines.folder().to_owned();
         let alice = Tenant::begin(&cluster, "alice", &folder).await?;
         let bob = Tenant::begin(&cluster, "bob", &folder).await?;
@@ -308,7 +311,7 @@ impl Scene {
 
     /// The machine and another tenant's streams, which nobody helps.
     async fn all_come_back(&self, gone: Instant, before: &str) -> anyhow::Result<()> {
-        goes_on(&self.cluster, &self.stays, before).await?;
+        goes_on(&self.cluster, &self.stays, before, 1).await?;
         told(&format!(
             "the node renewed its lease after {} ms",
             gone.elapsed().as_millis()

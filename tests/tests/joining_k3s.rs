@@ -4,16 +4,15 @@
 //! Nothing touches a machine after its agent was started, but for the restart that is tried; the
 //! server's own token is never there.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use k3s_configs::access::{CaHash, join_token};
 use k3s_configs::launch::ControlPlaneKind;
-use k3s_configs::launch::agent::{self, Agent, AgentNetwork, AgentOptions};
-use k3s_daas_tests::control_plane;
-use k3s_daas_tests::e2e::{Caller, Cluster, Said, skipped, workspace};
-use k3s_daas_tests::worker::{LOOK, Running, Seen, WITHIN, Watched, Worker, is_ready, text};
+use k3s_configs::launch::agent::{Agent, AgentNetwork};
+use k3s_daas_tests::agents::{Machines, goes_on, ready, renewed};
+use k3s_daas_tests::e2e::{Cluster, Said, skipped};
+use k3s_daas_tests::worker::{LOOK, Running, Seen, WITHIN, Watched, is_ready, text};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 const ALL_WITHIN: Duration = Duration::from_mins(12);
@@ -35,9 +34,8 @@ async fn a_stock_agent_joins_by_its_seal_and_lives_with_it() {
 }
 
 async fn all() -> anyhow::Result<()> {
-    let tools = folder("containerd.sh")?;
-    if let Some(missing) = agent::missing(&tools).first() {
-        skipped(NAME, &missing.to_string());
+    if let Some(missing) = Machines::missing()? {
+        skipped(NAME, &missing);
         return Ok(());
     }
     let network = AgentNetwork::create()?;
@@ -52,26 +50,14 @@ async fn all() -> anyhow::Result<()> {
     let validity = u64::try_from(MINUTE.as_millis())?;
     cluster.validity_from(validity).await?;
     cluster.machines().await?;
-    let images = folder("images.sh")?;
-    let machines = Machines {
-        url: cluster
-            .control_plane
-            .join_url
-            .clone()
-            .context("nobody to join")?,
-        ca: CaHash::of_bundle(cluster.control_plane.ca_pem.as_bytes(), SystemTime::now())?,
-        images: vec![images.join("pause.tar")],
-        network,
-        tools,
-        folder: tempfile::Builder::new().prefix("w").tempdir()?,
-    };
+    let machines = Machines::of(&cluster, network)?;
     scene(cluster, &machines).await
 }
 
 async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> {
     let stock = cluster.control_plane.kind == ControlPlaneKind::K3s;
     if stock {
-        machines.compared(&cluster).await.context("compared")?;
+        compared(machines, &cluster).await.context("compared")?;
     }
     let watched = Watched::start(&cluster);
     let worker = cluster.worker("sealed-0").await?;
@@ -94,8 +80,7 @@ async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> 
         .context("a pod on the machine")?;
     let kept = cluster.running("kept").await?;
 
-    machines
-        .wrong_names(&cluster)
+    wrong_names(machines, &cluster)
         .await
         .context("names of others")?;
 
@@ -150,17 +135,17 @@ async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> 
     let before = renewed(&cluster, "sealed-0").await?;
     joined.stop_agent().await?;
     joined.start_agent().await?;
-    goes_on(&cluster, &joined, &before)
+    goes_on(&cluster, &joined, &before, 2)
         .await
         .context("its agent restarted")?;
     let before = renewed(&cluster, "sealed-0").await?;
     cluster.restart_server(&[]).await?;
-    goes_on(&cluster, &joined, &before)
+    goes_on(&cluster, &joined, &before, 2)
         .await
         .context("the webhooks restarted")?;
     let before = renewed(&cluster, "sealed-0").await?;
     cluster = cluster.restart_control_plane().await?;
-    goes_on(&cluster, &joined, &before)
+    goes_on(&cluster, &joined, &before, 2)
         .await
         .context("the server restarted")?;
     cluster
@@ -169,7 +154,7 @@ async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> 
         .context("pods stay")?;
 
     if stock {
-        machines.know_no_static_token(&cluster)?;
+        know_no_static_token(machines, &cluster)?;
     }
     joined.stop().await;
     expires.stop().await;
@@ -177,103 +162,72 @@ async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> 
     Ok(())
 }
 
-struct Machines {
-    url: String,
-    ca: CaHash,
-    images: Vec<PathBuf>,
-    tools: PathBuf,
-    // Last: no agent outlives its network.
-    folder: tempfile::TempDir,
-    network: AgentNetwork,
+/// K3s's own token against a seal, in turns, from nothing to Ready.
+async fn compared(machines: &Machines, cluster: &Cluster) -> anyhow::Result<()> {
+    let server = cluster.control_plane_folder().join("k3s/server/node-token");
+    let (mut by_token, mut by_seal) = (Vec::new(), Vec::new());
+    for round in 0..2u8 {
+        let name = format!("static-{round}");
+        let began = Instant::now();
+        let agent = machines.start(&name, round, &server).await?;
+        ready(cluster, &agent).await?;
+        by_token.push(began.elapsed().as_millis());
+        agent.stop().await;
+        let name = format!("timed-{round}");
+        let worker = cluster.worker(&name).await?;
+        let began = Instant::now();
+        let agent = machines.sealed(&worker, &name, 5 + round).await?;
+        ready(cluster, &agent).await?;
+        by_seal.push(began.elapsed().as_millis());
+        agent.stop().await;
+    }
+    told(&format!(
+        "Ready by K3s's own token after {by_token:?} ms, by a seal after {by_seal:?} ms"
+    ));
+    Ok(())
 }
 
-impl Machines {
-    /// Starts a machine whose agent calls itself `name` and has this worker's token.
-    async fn sealed(&self, worker: &Worker, name: &str, index: u8) -> anyhow::Result<Agent> {
-        let token = join_token(&self.ca, &worker.token.join_credential());
-        let file = self.folder.path().join(format!("{name}-{index}.token"));
-        std::fs::write(&file, token.as_bytes())?;
-        self.start(name, index, &file).await
+/// Names that are nobody's and somebody's.
+async fn wrong_names(machines: &Machines, cluster: &Cluster) -> anyhow::Result<()> {
+    let thief = cluster.worker("thief").await?;
+    for (name, index) in [("nobodys", 20), ("sealed-0", 21)] {
+        let before = cluster.node(name).await?;
+        let agent = machines.sealed(&thief, name, index).await?;
+        refused(&agent).await?;
+        let after = cluster.node(name).await?;
+        ensure!(
+            text(&before.body, "/metadata/uid") == text(&after.body, "/metadata/uid"),
+            "{name} was taken: {after:?}"
+        );
+        ensure!(name != "nobodys" || after.status == 404, "{after:?}");
+        agent.stop().await;
     }
+    let own = cluster.node("thief").await?;
+    ensure!(!is_ready(&own.body), "{own:?}");
+    Ok(())
+}
 
-    async fn start(&self, name: &str, index: u8, token: &Path) -> anyhow::Result<Agent> {
-        let folder = self.folder.path().join(format!("m{index}"));
-        let options = AgentOptions {
-            images: self.images.clone(),
-            more: vec![format!("--node-label=pool={name}")],
-            ..AgentOptions::new(folder, name, index, &self.url, token, &self.tools)
-        };
-        let binary = control_plane::available()?;
-        Ok(agent::start(&binary, &self.network, &options).await?)
+/// No file of a machine that joined by a seal holds the secret of the server.
+fn know_no_static_token(machines: &Machines, cluster: &Cluster) -> anyhow::Result<()> {
+    let server = cluster.control_plane_folder().join("k3s/server/token");
+    let token = std::fs::read_to_string(server)?;
+    let secret = token
+        .trim()
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    ensure!(secret.len() >= 16, "no secret in the server's token");
+    let mut looked = 0;
+    for machine in ["m10", "m11"] {
+        search(
+            &machines.folder().join(machine),
+            secret.as_bytes(),
+            &mut looked,
+        )?;
     }
-
-    /// K3s's own token against a seal, in turns, from nothing to Ready.
-    async fn compared(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        let server = cluster.control_plane_folder().join("k3s/server/node-token");
-        let (mut by_token, mut by_seal) = (Vec::new(), Vec::new());
-        for round in 0..2u8 {
-            let name = format!("static-{round}");
-            let began = Instant::now();
-            let agent = self.start(&name, round, &server).await?;
-            ready(cluster, &agent).await?;
-            by_token.push(began.elapsed().as_millis());
-            agent.stop().await;
-            let name = format!("timed-{round}");
-            let worker = cluster.worker(&name).await?;
-            let began = Instant::now();
-            let agent = self.sealed(&worker, &name, 5 + round).await?;
-            ready(cluster, &agent).await?;
-            by_seal.push(began.elapsed().as_millis());
-            agent.stop().await;
-        }
-        told(&format!(
-            "Ready by K3s's own token after {by_token:?} ms, by a seal after {by_seal:?} ms"
-        ));
-        Ok(())
-    }
-
-    /// Names that are nobody's and somebody's.
-    async fn wrong_names(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        let thief = cluster.worker("thief").await?;
-        for (name, index) in [("nobodys", 20), ("sealed-0", 21)] {
-            let before = cluster.node(name).await?;
-            let agent = self.sealed(&thief, name, index).await?;
-            refused(&agent).await?;
-            let after = cluster.node(name).await?;
-            ensure!(
-                text(&before.body, "/metadata/uid") == text(&after.body, "/metadata/uid"),
-                "{name} was taken: {after:?}"
-            );
-            ensure!(name != "nobodys" || after.status == 404, "{after:?}");
-            agent.stop().await;
-        }
-        let own = cluster.node("thief").await?;
-        ensure!(!is_ready(&own.body), "{own:?}");
-        Ok(())
-    }
-
-    /// No file of a machine that joined by a seal holds the secret of the server.
-    fn know_no_static_token(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        let server = cluster.control_plane_folder().join("k3s/server/token");
-        let token = std::fs::read_to_string(server)?;
-        let secret = token
-            .trim()
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        ensure!(secret.len() >= 16, "no secret in the server's token");
-        let mut looked = 0;
-        for machine in ["m10", "m11"] {
-            search(
-                &self.folder.path().join(machine),
-                secret.as_bytes(),
-                &mut looked,
-            )?;
-        }
-        ensure!(looked > 10, "only {looked} files were looked at");
-        Ok(())
-    }
+    ensure!(looked > 10, "only {looked} files were looked at");
+    Ok(())
 }
 
 /// What a machine keeps of its agent, without what its images and programs hold.
@@ -291,14 +245,6 @@ fn search(folder: &Path, secret: &[u8], looked: &mut usize) -> anyhow::Result<()
         }
     }
     Ok(())
-}
-
-async fn ready(cluster: &Cluster, agent: &Agent) -> anyhow::Result<()> {
-    let ready = cluster.node_until(&agent.name, |said| is_ready(&said.body));
-    ready
-        .await
-        .map(drop)
-        .with_context(|| format!("{} never got Ready: {}", agent.name, agent.log_tail()))
 }
 
 /// Waits until the agent was told that this name is not its own.
@@ -323,38 +269,6 @@ async fn refused(agent: &Agent) -> anyhow::Result<()> {
         );
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// When a kubelet last renewed its lease.
-async fn renewed(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
-    let lease = cluster.read(&Caller::Operator, &path).await?;
-    Ok(text(&lease.body, "/spec/renewTime").to_owned())
-}
-
-/// Waits until its kubelet has renewed its lease twice since, and its Node is Ready.
-async fn goes_on(cluster: &Cluster, agent: &Agent, before: &str) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let (mut last, mut turns) = (before.to_owned(), 0);
-    while turns < 2 {
-        let now = renewed(cluster, &agent.name).await?;
-        if now != last {
-            (last, turns) = (now, turns + 1);
-        }
-        ensure!(began.elapsed() < WITHIN, "{}", agent.log_tail());
-        tokio::time::sleep(LOOK).await;
-    }
-    ready(cluster, agent).await
-}
-
-/// What a script of `tests/tools` says its folder is.
-fn folder(script: &str) -> anyhow::Result<PathBuf> {
-    let script = workspace().join("tests/tools").join(script);
-    let output = std::process::Command::new("bash")
-        .arg(script)
-        .arg("--path")
-        .output()?;
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
 
 fn told(what: &str) {
