@@ -35,6 +35,8 @@ pub struct WorkerFiles {
 pub const SOCKET_UNIT: &str = "k3s-daas-cri.socket";
 /// The service behind the socket.
 pub const SERVICE_UNIT: &str = "k3s-daas-worker.service";
+/// The drop-in's name in K3s's `config.yaml.d`.
+pub(crate) const DROP_IN: &str = "50-k3s-daas-cri.yaml";
 /// Where administrators' units lie.
 const UNITS: &str = "/etc/systemd/system";
 /// Where unix sockets of ours lie, `worker.sock` too.
@@ -54,7 +56,7 @@ impl WorkerFiles {
     /// The drop-in that points kubelet at the shim.
     pub fn drop_in(&self) -> PathBuf {
         let folder = self.k3s_config_dir.join("config.yaml.d");
-        folder.join("50-k3s-daas-cri.yaml")
+        folder.join(DROP_IN)
     }
 }
 
@@ -192,7 +194,7 @@ WantedBy=multi-user.target
     )
 }
 
-fn drop_in(cri_socket: &Path) -> String {
+pub(crate) fn drop_in(cri_socket: &Path) -> String {
     let argument = format!("container-runtime-endpoint=unix://{}", cri_socket.display());
     let argument = serde_json::Value::from(argument);
     format!(

@@ -41,7 +41,7 @@ const (
 // agent is a machine that joins.
 type agent struct {
 	server, tokenFile, name, address, dataDir string
-	pauseImage, cgroupRoot                    string
+	pauseImage, cgroupRoot, criSocket         string
 	labels                                    repeated
 	arguments                                 []string
 	dns, domain, apiServer                    string
@@ -62,6 +62,7 @@ func runAgent() int {
 	flags.StringVar(&a.dataDir, "data-dir", "", "folder of all state")
 	flags.StringVar(&a.pauseImage, "pause-image", "", "image that holds a pod's namespaces")
 	flags.StringVar(&a.cgroupRoot, "cgroup-root", "/", "control group of the pods")
+	flags.StringVar(&a.criSocket, "cri-socket", containerdSocket, "where the kubelet calls its container runtime")
 	flags.Var(&a.labels, "node-label", "label that the node gets, name=value (repeatable)")
 	var taints repeated // in the annotation, as with K3s: kubelet has no say once its Node exists
 	flags.Var(&taints, "node-taint", "taint that the node gets, name=value:effect (repeatable)")

@@ -134,7 +134,7 @@ func (a *agent) kubeletConfig() ([]byte, error) {
 		"cgroupsPerQOS":             true,
 		"clusterDNS":                []string{a.dns},
 		"clusterDomain":             a.domain,
-		"containerRuntimeEndpoint":  "unix://" + containerdSocket,
+		"containerRuntimeEndpoint":  "unix://" + a.criSocket,
 		"evictionHard":              map[string]string{"imagefs.available": "1%", "nodefs.available": "1%"},
 		"failCgroupV1":              false,
 		"failSwapOn":                false,

@@ -55,6 +55,9 @@ pub struct AgentOptions {
     pub tools: PathBuf,
     /// Image archives that are there from the start.
     pub images: Vec<PathBuf>,
+    /// Where its kubelet calls the container runtime, as the machine sees it; its own containerd
+    /// where there is none. K3s is told by the drop-in that `k3s-daas worker install` writes.
+    pub cri_socket: Option<PathBuf>,
     /// Further arguments, such as `--node-label=a=b`.
     pub more: Vec<String>,
 }
@@ -77,6 +80,7 @@ impl AgentOptions {
             token_file: token_file.into(),
             tools: tools.into(),
             images: Vec::new(),
+            cri_socket: None,
             more: Vec::new(),
         }
     }
@@ -172,6 +176,9 @@ fn modules_arguments(options: &AgentOptions, address: Ipv4Addr, cgroup: &str) ->
         format!("--pause-image={}", files::PAUSE_IMAGE),
         format!("--cgroup-root=/{cgroup}"),
     ];
+    if let Some(socket) = &options.cri_socket {
+        arguments.push(format!("--cri-socket={}", socket.display()));
+    }
     arguments.extend(options.more.iter().cloned());
     arguments
 }
@@ -213,6 +220,12 @@ impl Agent {
     pub async fn start_agent(&mut self) -> Result<(), AgentError> {
         files::copy_token(&self.token_file, &self.dir)?;
         self.machine.start_agent().await
+    }
+
+    /// Points its kubelet at another container runtime from its next start on, or at its own
+    /// containerd. K3s's agents alone read this anew.
+    pub fn set_cri_socket(&self, socket: Option<&Path>) -> Result<(), AgentError> {
+        files::point_kubelet(&self.dir, socket)
     }
 
     /// How the agent ended, if it did.

@@ -47,6 +47,7 @@ pub(super) fn prepare(dir: &Path, options: &AgentOptions) -> Result<(), AgentErr
         std::fs::create_dir_all(&path).map_err(AgentError::file(&path))?;
     }
     write(&dir.join("config.yaml"), b"")?;
+    point_kubelet(dir, options.cri_socket.as_deref())?;
     write(
         &dir.join("resolv.conf"),
         b"# No names are resolved on a test worker.\nnameserver 192.0.2.1\n",
@@ -65,6 +66,22 @@ pub(super) fn prepare(dir: &Path, options: &AgentOptions) -> Result<(), AgentErr
             .map_err(AgentError::file(image))?;
     }
     Ok(())
+}
+
+/// Writes the drop-in that points kubelet at this socket, or removes it.
+pub(super) fn point_kubelet(dir: &Path, socket: Option<&Path>) -> Result<(), AgentError> {
+    let folder = dir.join("config.yaml.d");
+    let path = folder.join(crate::worker::DROP_IN);
+    let Some(socket) = socket else {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(AgentError::file(&path)(error))
+            }
+            _ => Ok(()),
+        };
+    };
+    std::fs::create_dir_all(&folder).map_err(AgentError::file(&folder))?;
+    write(&path, crate::worker::drop_in(socket).as_bytes())
 }
 
 /// Pods get addresses of a range that no Node is given by the controllers, which begin below. They
@@ -164,6 +181,26 @@ mod tests {
             ));
         }
         prepare(folder.path(), &options("worker-001")).unwrap();
+    }
+
+    #[test]
+    fn kubelet_is_pointed_at_a_socket_and_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let shim = AgentOptions {
+            cri_socket: Some("/run/k3s-daas/cri.sock".into()),
+            ..options("worker-001")
+        };
+        prepare(folder.path(), &shim).unwrap();
+        let path = folder.path().join("config.yaml.d/50-k3s-daas-cri.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("endpoint=unix:///run/k3s-daas/cri.sock"),
+            "{text}"
+        );
+        for _ in 0..2 {
+            point_kubelet(folder.path(), None).unwrap();
+            assert!(!path.exists());
+        }
     }
 
     #[test]
