@@ -2,12 +2,21 @@
 //! worker serves.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use k3s_daas_tests::e2e::workspace;
-use k3s_daas_tests::promql::parse;
+use k3s_daas_tests::cri::{Containerd, LOOK, Shim, WITHIN, run_pod};
+use k3s_daas_tests::e2e::{new_token, workspace};
+use k3s_daas_tests::promql::{Page, parse};
+use k3s_daas_tests::rig::{funded_wallet, slash};
+use seal::Mist;
 use serde_json::Value;
+use sui_devnet::{Devnet, DevnetConfig};
+use sui_ledger::keystore::WalletKey;
+use sui_ledger::tx::Stake;
 
 fn dashboard() -> anyhow::Result<Value> {
     let path: PathBuf = workspace().join("k3s-configs/dashboards/k3s-daas-worker.json");
@@ -142,4 +151,90 @@ fn its_queries_can_be_read_and_their_metrics_are_documented() -> anyhow::Result<
         }
     }
     Ok(())
+}
+
+/// Pods, calls of which one fails, a seal, and a pod that the guard refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_queries_have_answers_on_a_real_worker() -> anyhow::Result<()> {
+    let Some(containerd) = Containerd::start("worker_dashboard").await? else {
+        return Ok(());
+    };
+    let devnet = Devnet::start(DevnetConfig::for_tests()).await?;
+    let ids = devnet.ids.clone();
+    let wallet = funded_wallet(&ids, &devnet.faucet_url, WalletKey::generate()?).await?;
+    let operator = funded_wallet(&ids, &devnet.faucet_url, devnet.operator.clone()).await?;
+    let token = new_token()?;
+    let stake = Stake {
+        amount: Mist(500_000_000),
+        hash: token.credential_hash(),
+        node: Some("worker-001".parse()?),
+        namespace: None,
+        validity_ms: 0,
+    };
+    wallet.stake(&ids, stake).await?;
+    let file = |name: &str, text: &str| -> anyhow::Result<String> {
+        let path = containerd.path(name);
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(path.display().to_string())
+    };
+    let token_file = file("seal.token", token.reveal().as_str())?;
+    let contract = file("contract.toml", "")?;
+    ids.save(Path::new(&contract))?;
+
+    let mut shim = Shim::hold(&containerd.path("shim"), &containerd.socket())?;
+    shim.more = vec![
+        format!("--sui-staking-contract={contract}"),
+        format!("--node-token-file={token_file}"),
+        "--k3s-master-endpoint=https://127.0.0.1:1".to_owned(),
+        "--worker-seal-seconds=1".to_owned(),
+        "--worker-stats-seconds=1".to_owned(),
+    ];
+    ensure!(shim.start()?, "k3s-daas was not built: cargo build");
+    shim.answers().await?;
+    let socket = shim.socket();
+    let pod = containerd.pod("default", "web");
+    run_pod(&socket, &pod, &["pause"]).await?;
+    let has = |page: &str, series: &str| page.contains(series);
+    let first = until(&shim, |page| {
+        has(page, "k3s_daas_worker_container_cpu_usage_seconds_total{")
+            && has(page, "k3s_daas_worker_seal_usable 1")
+    })
+    .await?;
+    let first = Page::parse(&first, now())?;
+
+    operator.call(&ids, &slash(&ids, &token)?).await?;
+    until(&shim, |page| has(page, "k3s_daas_worker_seal_usable 0")).await?;
+    let refused = run_pod(&socket, &containerd.pod("default", "late"), &["pause"]).await;
+    ensure!(refused.is_err(), "a pod starts on a slashed seal");
+    let second = until(&shim, |page| has(page, "k3s_daas_cri_pods_refused_total{")).await?;
+    let second = Page::parse(&second, now())?;
+
+    let pages = [first, second];
+    for (title, query) in queries(&dashboard()?)? {
+        let value = parse(&query)?.value(&pages);
+        let value = value.with_context(|| format!("{title}: {query}"))?;
+        ensure!(!value.is_empty(), "{title}: {query} has no answer");
+    }
+    shim.stop().await?;
+    devnet.shutdown().await;
+    Ok(())
+}
+
+/// The worker's page once it is as wanted.
+async fn until(shim: &Shim, wanted: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+    let began = Instant::now();
+    loop {
+        let page = shim.metrics().await?;
+        if wanted(&page) {
+            return Ok(page);
+        }
+        ensure!(began.elapsed() < WITHIN, "{page}\n{}", shim.log());
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }

@@ -7,17 +7,15 @@
 
 mod client;
 mod memory;
-mod pods;
 mod throughput;
 mod unary;
-mod worker;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use super::report::Report;
-use pods::Runtime;
+use crate::cri::{Containerd, Shim, run_pod};
 
 /// As many as a kubelet has by default, less ten.
 const PODS: usize = 100;
@@ -48,19 +46,28 @@ pub async fn measure(report: &mut Report, only: &[String]) -> anyhow::Result<boo
         bail!("there is no part {unknown}: {}", PARTS.join(", "));
     }
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
-    let Some(mut runtime) = Runtime::start().await? else {
+    let Some(containerd) = Containerd::start("bench cri").await? else {
         return Ok(false);
     };
-    runtime.run(PODS).await?;
-    let folder = tempfile::tempdir()?;
-    let worker = worker::Worker::start(folder.path(), &runtime.socket).await?;
-    let ways = Ways {
-        direct: runtime.socket.clone(),
-        through: worker.socket.clone(),
-    };
-    if wanted("memory") {
-        memory::at_rest(report, &worker).await?;
+    let direct = containerd.socket();
+    for n in 0..PODS {
+        // On the machine's own network: what is measured is calls, not networks.
+        let pod = containerd.host_pod("bench", &format!("pod-{n:03}"));
+        run_pod(&direct, &pod, &["pause"])
+            .await
+            .with_context(|| format!("pod {n}: {}", tail(&containerd.log())))?;
     }
+    let mut shim = Shim::hold(&containerd.path("shim"), &direct)?;
+    if wanted("memory") {
+        memory::at_rest(report, &mut shim).await?;
+    } else {
+        ensure!(shim.start()?, "build k3s-daas first");
+    }
+    shim.answers().await?;
+    let ways = Ways {
+        through: shim.socket(),
+        direct,
+    };
     if wanted("unary") {
         unary::measure(report, &ways).await?;
     }
@@ -70,16 +77,20 @@ pub async fn measure(report: &mut Report, only: &[String]) -> anyhow::Result<boo
     if wanted("callers") {
         throughput::callers(report, &ways).await?;
     }
-    // What was measured went through the worker, or it would not have counted it.
-    let page = worker.page().await?;
+    let page = shim.metrics().await?;
     ensure!(
-        page.contains("k3s_daas_cri_calls_total{"),
-        "no call came through the worker"
+        page.contains(&format!("\nk3s_daas_worker_pods {PODS}\n")),
+        "the worker does not see all pods: {page}"
     );
     if wanted("memory") {
-        memory::after_load(report, &worker).await?;
+        memory::after_load(report, &shim).await?;
     }
-    worker.stop();
-    runtime.stop().await?;
+    ensure!(shim.stop().await?, "the worker: {}", shim.log());
     Ok(true)
+}
+
+/// The end of a log.
+fn tail(log: &str) -> &str {
+    let at = log.char_indices().rev().nth(2_000).map_or(0, |(at, _)| at);
+    &log[at..]
 }
