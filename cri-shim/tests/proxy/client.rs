@@ -103,13 +103,12 @@ impl Call {
 
     pub(crate) async fn answer(self) -> Result<Answer, h2::Error> {
         let got = self.got.lock().await.take();
-        let (headers, mut stream, mut body) = match got {
-            Some(got) => got,
-            None => {
-                let answer = self.answer.lock().await.take().unwrap().await?;
-                let (parts, stream) = answer.into_parts();
-                (parts.headers, stream, Vec::new())
-            }
+        let (headers, mut stream, mut body) = if let Some(got) = got {
+            got
+        } else {
+            let answer = self.answer.lock().await.take().unwrap().await?;
+            let (parts, stream) = answer.into_parts();
+            (parts.headers, stream, Vec::new())
         };
         let ended_with_headers = stream.is_end_stream();
         while let Some(data) = stream.data().await {

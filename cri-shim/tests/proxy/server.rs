@@ -65,7 +65,7 @@ impl Rig {
         rig
     }
 
-    pub(crate) async fn absent() -> Self {
+    pub(crate) fn absent() -> Self {
         Self::with(Guard::off())
     }
 
