@@ -21,6 +21,8 @@ pub struct Machines {
     ca: CaHash,
     images: Vec<PathBuf>,
     tools: PathBuf,
+    /// Where kubelets call their container runtime, of machines that are started from now on.
+    pub cri_socket: Option<PathBuf>,
     // Last: no agent outlives its network.
     folder: tempfile::TempDir,
     network: AgentNetwork,
@@ -42,6 +44,7 @@ impl Machines {
             ca: CaHash::of_bundle(control_plane.ca_pem.as_bytes(), SystemTime::now())?,
             images: vec![images.join("pause.tar"), images.join("busy.tar")],
             tools: folder("containerd.sh")?,
+            cri_socket: None,
             folder: tempfile::Builder::new().prefix("w").tempdir()?,
             network,
         })
@@ -65,6 +68,7 @@ impl Machines {
         let folder = self.folder.path().join(format!("m{index}"));
         let options = AgentOptions {
             images: self.images.clone(),
+            cri_socket: self.cri_socket.clone(),
             more: vec![format!("--node-label=pool={name}")],
             ..AgentOptions::new(folder, name, index, &self.url, token, &self.tools)
         };

@@ -9,4 +9,5 @@ pub mod life;
 pub mod promql;
 pub mod rig;
 pub mod stand_in;
+pub mod streams;
 pub mod worker;

@@ -8,8 +8,6 @@
 mod machines;
 #[path = "gate_k3s/sockets.rs"]
 mod sockets;
-#[path = "gate_k3s/streams.rs"]
-mod streams;
 #[path = "gate_k3s/tenants.rs"]
 mod tenants;
 
@@ -21,12 +19,12 @@ use k3s_configs::launch::ControlPlaneKind;
 use k3s_configs::launch::agent::{Agent, AgentNetwork};
 use k3s_daas_tests::agents::{Machines, goes_on, ready, renewed};
 use k3s_daas_tests::e2e::{Cluster, skipped};
+use k3s_daas_tests::streams::Stream;
 use k3s_daas_tests::worker::{LOOK, WITHIN, Worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use machines::{connections_of, settled};
-use streams::Stream;
 use tenants::{Robot, Tenant};
 
 const NAME: &str = "gate_k3s";

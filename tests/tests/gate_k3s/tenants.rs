@@ -8,12 +8,11 @@ use http::Method;
 use k3s_configs::launch::KubectlCommand;
 use k3s_configs::launch::agent::Agent;
 use k3s_daas_tests::e2e::{Caller, Cluster, Said, home};
+use k3s_daas_tests::streams::Stream;
 use k3s_daas_tests::worker::{LOOK, WITHIN, text};
 use seal::{Mist, SealToken};
 use serde_json::{Value, json};
 use tokio::process::Command;
-
-use crate::streams::Stream;
 
 const DEVELOPER: Mist = Mist(2_000_000_000);
 const BUSY: &str = "docker.io/k3s-daas/busy:1";

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::worker::{LOOK, WITHIN};
 use anyhow::{Context as _, ensure};
-use k3s_daas_tests::worker::{LOOK, WITHIN};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::watch;
