@@ -108,6 +108,7 @@ mod tests {
     fn queries_of_the_kinds_in_use_have_values() {
         for (query, expected) in [
             ("expiry{instance=~\".*\"} - time()", vec![590.0]),
+            ("time() - expiry", vec![-590.0]),
             ("expiry / 1e2", vec![7.0]),
             (
                 "sum by (method) (rate(calls_total{code=\"OK\"}[1m]))",

@@ -1,6 +1,13 @@
 //! The worker's Grafana dashboard: what Grafana wants of it, and each query run against what a
 //! worker serves.
 
+#[allow(dead_code, reason = "another test compares what its pods use")]
+#[path = "worker_metrics/load.rs"]
+mod load;
+#[allow(dead_code, reason = "another test compares all that it reads")]
+#[path = "worker_metrics/reader.rs"]
+mod reader;
+
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -153,6 +160,15 @@ fn its_queries_can_be_read_and_their_metrics_are_documented() -> anyhow::Result<
     Ok(())
 }
 
+/// Reads and writes that no cache takes.
+const DISK: &str = "while :; do
+    dd if=/dev/zero of=/data/disk bs=1M count=1 oflag=direct conv=notrunc status=none
+    dd if=/data/disk of=/dev/null bs=1M iflag=direct status=none
+    sleep 0.2
+done";
+/// It may have no series before the first refusal.
+const REFUSED: &str = "k3s_daas_cri_pods_refused_total";
+
 /// Pods, calls of which one fails, a seal, and a pod that the guard refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_queries_have_answers_on_a_real_worker() -> anyhow::Result<()> {
@@ -190,15 +206,35 @@ async fn its_queries_have_answers_on_a_real_worker() -> anyhow::Result<()> {
         "--worker-seal-seconds=1".to_owned(),
         "--worker-stats-seconds=1".to_owned(),
     ];
+    // Where processes have the numbers that containerd knows them by.
+    let root = containerd.proc_root();
+    let first = root.components().nth(2).context("a first process")?;
+    let target = format!("--target={}", first.as_os_str().display());
+    shim.within = ["nsenter", &target, "--pid", "--mount", "--"]
+        .map(str::to_owned)
+        .to_vec();
     ensure!(shim.start()?, "k3s-daas was not built: cargo build");
     shim.answers().await?;
     let socket = shim.socket();
+    reader::count_disks(&containerd.group)?;
     let pod = containerd.pod("default", "web");
     run_pod(&socket, &pod, &["pause"]).await?;
+    let pod = containerd.pod("default", "disk");
+    load::run(&containerd, pod, DISK).await?;
     let has = |page: &str, series: &str| page.contains(series);
+    let queries = queries(&dashboard()?)?;
+    let asked: BTreeSet<&str> = queries
+        .iter()
+        .flat_map(|(_, query)| metrics(query))
+        .collect();
+    let begun = |page: &str| {
+        let missing = asked
+            .iter()
+            .filter(|name| !page.contains(&format!("\n{name}")));
+        missing.copied().filter(|name| *name != REFUSED).count() == 0
+    };
     let first = until(&shim, |page| {
-        has(page, "k3s_daas_worker_container_cpu_usage_seconds_total{")
-            && has(page, "k3s_daas_worker_seal_usable 1")
+        begun(page) && has(page, "k3s_daas_worker_seal_usable 1")
     })
     .await?;
     let first = Page::parse(&first, now())?;
@@ -207,16 +243,21 @@ async fn its_queries_have_answers_on_a_real_worker() -> anyhow::Result<()> {
     until(&shim, |page| has(page, "k3s_daas_worker_seal_usable 0")).await?;
     let refused = run_pod(&socket, &containerd.pod("default", "late"), &["pause"]).await;
     ensure!(refused.is_err(), "a pod starts on a slashed seal");
-    let second = until(&shim, |page| has(page, "k3s_daas_cri_pods_refused_total{")).await?;
+    let second = until(&shim, |page| {
+        has(
+            page,
+            "k3s_daas_cri_pods_refused_total{reason=\"slashed\"} 1",
+        )
+    })
+    .await?;
     let second = Page::parse(&second, now())?;
 
     let pages = [first, second];
-    for (title, query) in queries(&dashboard()?)? {
+    for (title, query) in queries {
         let value = parse(&query)?.value(&pages);
         let value = value.with_context(|| format!("{title}: {query}"))?;
         ensure!(!value.is_empty(), "{title}: {query} has no answer");
     }
-    shim.stop().await?;
     devnet.shutdown().await;
     Ok(())
 }

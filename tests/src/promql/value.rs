@@ -18,7 +18,8 @@ impl Expression {
             Self::Series(selector) => selector.series(after),
             Self::Growth { a_second, of } => {
                 let over = if *a_second { after.at - before.at } else { 1.0 };
-                let first = of.series(before)?;
+                // A series may begin between the two.
+                let first = of.series(before).unwrap_or_default();
                 let grown = of.series(after)?.into_iter().map(|(labels, value)| {
                     let from = first.iter().find(|(of, _)| *of == labels);
                     let from = from.map_or(0.0, |(_, from)| *from);
@@ -34,7 +35,7 @@ impl Expression {
                 Ok(all)
             }
             Self::Quantile(share, of) => quantiles(*share, of.value(pages)?),
-            Self::Both(sign, left, right) => both(*sign, left.value(pages)?, &right.value(pages)?),
+            Self::Both(sign, left, right) => both(*sign, left.value(pages)?, right.value(pages)?),
         }
     }
 }
@@ -111,19 +112,29 @@ fn quantiles(share: f64, buckets: Vector) -> anyhow::Result<Vector> {
 }
 
 /// Series of one side with a number on the other.
-fn both(sign: char, left: Vector, right: &Vector) -> anyhow::Result<Vector> {
-    let [(labels, number)] = right.as_slice() else {
-        bail!("only a number stands right of {sign}");
+fn both(sign: char, left: Vector, right: Vector) -> anyhow::Result<Vector> {
+    let counted = |left: f64, right: f64| match sign {
+        '+' => left + right,
+        '-' => left - right,
+        '*' => left * right,
+        _ => left / right,
     };
-    ensure!(labels.is_empty(), "only a number stands right of {sign}");
-    let of = left.into_iter().map(|(labels, value)| {
-        let value = match sign {
-            '+' => value + number,
-            '-' => value - number,
-            '*' => value * number,
-            _ => value / number,
-        };
-        (labels, value)
-    });
-    Ok(of.collect())
+    let with = |of: Vector, value: &dyn Fn(f64) -> f64| {
+        of.into_iter()
+            .map(|(labels, of)| (labels, value(of)))
+            .collect()
+    };
+    match (number(&left), number(&right)) {
+        (_, Some(number)) => Ok(with(left, &|value| counted(value, number))),
+        (Some(number), None) => Ok(with(right, &|value| counted(number, value))),
+        (None, None) => bail!("series stand on both sides of {sign}"),
+    }
+}
+
+/// What has no labels.
+fn number(of: &[(Labels, f64)]) -> Option<f64> {
+    match of {
+        [(labels, number)] if labels.is_empty() => Some(*number),
+        _ => None,
+    }
 }
