@@ -39,8 +39,8 @@ pub const SERVICE_UNIT: &str = "k3s-daas-worker.service";
 pub(crate) const DROP_IN: &str = "50-k3s-daas-cri.yaml";
 /// Where administrators' units lie.
 const UNITS: &str = "/etc/systemd/system";
-/// Where unix sockets of ours lie, `worker.sock` too.
-const RUN: &str = "/run/k3s-daas";
+/// Where unix sockets of ours lie below `/run`, `worker.sock` too.
+const RUN: &str = "k3s-daas";
 
 impl WorkerFiles {
     /// The socket's unit.
@@ -116,6 +116,8 @@ Backlog=4096
 # A worker that is stopped, or that fails for good, leaves the socket and who waits at it.
 RemoveOnStop=no
 FlushPending=no
+# A worker that ends at its start, again and again, would otherwise close the socket.
+TriggerLimitIntervalSec=0
 Service={SERVICE_UNIT}
 
 [Install]
@@ -168,7 +170,11 @@ NoNewPrivileges=yes
 # Root's files and sockets, and the figures of other users' processes.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
 ProtectSystem=strict
-ReadWritePaths={RUN} -{state} -{k3s}
+# There before the service starts, also where no socket unit has made it; kubelet's socket stays in it.
+RuntimeDirectory={RUN}
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+ReadWritePaths=-{state} -{k3s}
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes

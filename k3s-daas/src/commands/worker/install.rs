@@ -138,6 +138,11 @@ pub(super) async fn installed(
     files: &WorkerFiles,
     args: &InstallArgs,
 ) -> Outcome<Done> {
+    if !files.proxy && machine.place(&files.drop_in()).exists() {
+        let text = "kubelet still goes through the shim, and an observing worker has none";
+        return Err(Failure::message(Kind::Usage, text)
+            .next("run `k3s-daas worker uninstall` first, then install again"));
+    }
     let mut done = Done::default();
     let rendered =
         render_worker(files).or_fail(Kind::Usage, "the worker's files can't be rendered")?;
@@ -148,6 +153,9 @@ pub(super) async fn installed(
         let changed = machine.write(unit)?;
         done.step(written(machine, &unit.path, changed));
     }
+    // The service may write nowhere else, and only where there is a folder when it starts.
+    machine.folder(&files.state_dir, 0o700)?;
+    machine.folder(&files.k3s_config_dir, 0o755)?;
     machine.tell(&["daemon-reload"]).await?;
     if files.proxy {
         machine.tell(&["enable", "--now", SOCKET_UNIT]).await?;

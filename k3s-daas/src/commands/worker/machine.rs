@@ -53,6 +53,17 @@ impl Machine {
         Ok(true)
     }
 
+    /// Makes a folder where there is none.
+    pub(super) fn folder(&self, path: &Path, mode: u32) -> Outcome {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let place = self.place(path);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(&place)
+            .or_fail(Kind::Failed, format!("can't make {}", place.display()))
+    }
+
     /// Takes a file away; says whether it was there.
     pub(super) fn remove(&self, path: &Path) -> Outcome<bool> {
         let place = self.place(path);

@@ -134,3 +134,33 @@ async fn a_running_agent_is_restarted_before_the_shim_goes() {
         .unwrap();
     assert_eq!(stage.told().first().unwrap(), "restart k3s-agent.service");
 }
+
+#[tokio::test]
+async fn an_observing_worker_is_not_put_behind_kubelets_drop_in() {
+    let mut stage = Stage::new(false, true);
+    installed(&stage.machine, &stage.files, &args())
+        .await
+        .unwrap();
+    stage.files.proxy = false;
+    installed(&stage.machine, &stage.files, &args())
+        .await
+        .unwrap_err();
+    uninstalled(&stage.machine, &stage.files, "k3s-agent.service")
+        .await
+        .unwrap();
+    installed(&stage.machine, &stage.files, &args())
+        .await
+        .unwrap();
+    assert!(!stage.machine.place(&stage.files.socket_unit()).exists());
+}
+
+#[tokio::test]
+async fn what_the_service_writes_to_is_there_before_it_starts() {
+    let stage = Stage::new(false, true);
+    installed(&stage.machine, &stage.files, &args())
+        .await
+        .unwrap();
+    for folder in [&stage.files.state_dir, &stage.files.k3s_config_dir] {
+        assert!(stage.machine.place(folder).is_dir(), "{}", folder.display());
+    }
+}
