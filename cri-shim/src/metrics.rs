@@ -12,6 +12,7 @@ use webhook_server::TimeHistogram;
 
 use crate::grpc::Code;
 use crate::methods::Method;
+use crate::standing::Why;
 
 /// From an answer out of memory to the pull of a large image.
 const TIMES: [f64; 14] = [
@@ -69,6 +70,10 @@ impl ShimMetrics {
         };
         for result in ["ok", "failed"] {
             drop(inner.dials.get_or_create(&Result { result }));
+        }
+        for why in Why::all() {
+            let reason = why.label();
+            drop(inner.refused.get_or_create(&Reason { reason }));
         }
         registry.register(
             "k3s_daas_cri_calls",

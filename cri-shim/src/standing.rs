@@ -57,6 +57,12 @@ pub enum Why {
 }
 
 impl Why {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let unusable = Unusable::ALL.into_iter().map(Self::Unusable);
+        unusable.chain([Self::NoSeal])
+    }
+
     /// The name in messages and metrics.
     pub const fn label(self) -> &'static str {
         match self {

@@ -56,11 +56,6 @@ mod tests {
 
     const GRACE: Duration = Duration::from_mins(5);
 
-    fn all() -> Vec<Why> {
-        let unusable = Unusable::ALL.into_iter().map(Why::Unusable);
-        unusable.chain([Why::NoSeal]).collect()
-    }
-
     fn at(why: Why, now: u64) -> bool {
         let since = UnixMillis(1_000_000);
         decide(Some(End { why, since }), GRACE, UnixMillis(now)).is_some()
@@ -73,7 +68,7 @@ mod tests {
 
     #[test]
     fn who_is_at_fault_gets_no_grace() {
-        for why in all() {
+        for why in Why::all() {
             let label = why.label();
             assert_eq!(at(why, 1_000_000), !why.is_without_fault(), "{label}");
             assert_eq!(at(why, 1_299_999), !why.is_without_fault(), "{label}");
@@ -83,7 +78,7 @@ mod tests {
 
     #[test]
     fn people_are_told_why_and_what_to_do() {
-        for why in all() {
+        for why in Why::all() {
             let refusal = Refusal {
                 reason: why.label(),
                 why,
