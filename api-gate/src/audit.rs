@@ -16,7 +16,7 @@ pub(crate) use receive::router;
 
 /// What an event told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// A user on a connection, not known before.
     Attributed,
     /// A user on a connection, known before.

@@ -3,14 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use seal::UnixMillis;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::audit::{self, Event, Heard};
 use crate::endings::{self, Losses, Seen};
@@ -46,7 +45,6 @@ pub(crate) struct Shared {
     seen: mpsc::Sender<Seen>,
     /// For the one who runs the endings.
     pub(crate) to_look_at: Mutex<Option<mpsc::Receiver<Seen>>>,
-    heard: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -75,7 +73,6 @@ impl Gate {
                 metrics,
                 seen,
                 to_look_at: Mutex::new(Some(to_look_at)),
-                heard: Mutex::default(),
             }),
         }
     }
@@ -128,17 +125,6 @@ impl Gate {
         self.shared.table.peer_at(source, at)
     }
 
-    /// How long ago the API server last told anything; none before the first time.
-    #[must_use]
-    pub fn heard(&self) -> Option<Duration> {
-        let heard = *self
-            .shared
-            .heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        heard.map(|at| at.elapsed())
-    }
-
     /// Whether nobody else can come in.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -165,15 +151,6 @@ impl Gate {
             max_connections: limits.max_connections.min(most),
             ..limits.clone()
         }
-    }
-
-    pub(crate) fn heard_a_batch(&self) {
-        let mut heard = self
-            .shared
-            .heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *heard = Some(Instant::now());
     }
 
     /// Takes an event. Waits where too many wait to be looked at: only for a thread of its own.

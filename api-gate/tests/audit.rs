@@ -45,10 +45,8 @@ impl Receiver {
 #[tokio::test]
 async fn events_of_a_real_api_server_are_heard_and_counted() {
     let receiver = Receiver::new();
-    assert_eq!(receiver.gate.heard(), None);
     let list = include_str!("fixtures/audit-eventlist-long-running.json");
     assert_eq!(receiver.post(list.into()).await, StatusCode::OK);
-    assert!(receiver.gate.heard().is_some());
     assert!(receiver.counted("unknown"), "no such connections here");
     assert!(!receiver.counted("attributed"));
 }

@@ -25,11 +25,7 @@ async fn receive(State(gate): State<Gate>, body: Body) -> Result<StatusCode, Kub
     let body = SyncIoBridge::new(StreamReader::new(body));
     // Parsing waits for the body, so it has a thread of its own meanwhile; the route's budget
     // bounds their number.
-    let read = tokio::task::spawn_blocking(move || {
-        let read = read_events(body, |event| gate.hear(event));
-        gate.heard_a_batch();
-        read
-    });
+    let read = tokio::task::spawn_blocking(move || read_events(body, |event| gate.hear(event)));
     match read.await {
         Ok(Ok(count)) => {
             tracing::trace!(count, "audit events");
