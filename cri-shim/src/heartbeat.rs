@@ -165,7 +165,10 @@ where
                     self.sent(BeatResult::Sent);
                 }
                 Ok(answer) if is_later(answer.status) => {
-                    tracing::debug!(status = answer.status.as_u16(), "the cluster takes no heartbeat now");
+                    tracing::debug!(
+                        status = answer.status.as_u16(),
+                        "the cluster takes no heartbeat now"
+                    );
                     self.metrics.count(BeatResult::Unreachable, 1);
                     let pause = self.backoff.next(rand::rng().random_range(0.0..=1.0));
                     return Err(answer.retry_after.unwrap_or_default().max(pause));
