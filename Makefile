@@ -6,7 +6,7 @@ CACHE := .cache
 export CARGO_TERM_COLOR ?= auto
 K3S_DAAS := target/debug/k3s-daas
 
-.PHONY: help up demo test bench escalation need need-node binary control-plane workers move-build move-test \
+.PHONY: help up demo test bench escalation need need-node binary control-plane containers workers move-build move-test \
         fmt fmt-check lint deny unit helm e2e docs docs-check bench-micro bench-load bench-nodes bench-gate bench-cri fuzz clean ci
 
 help: ## Show this list
@@ -59,8 +59,12 @@ lint: ## Clippy, warnings as errors
 deny: ## Licences, duplicate and unknown sources of dependencies
 	@tests/tools/deny.sh
 
-unit: control-plane binary helm ## Unit, property, component and end-to-end tests of all crates
+unit: control-plane binary helm containers ## Unit, property, component and end-to-end tests of all crates
 	@tests/tools/with-control-plane.sh cargo test --locked --workspace
+
+containers: ## Install what tests that run containers need, where the machine lets them
+	@tests/tools/can-run-workers.sh | grep -q 1 || exit 0; \
+	    tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null
 
 helm: ## Build the helm that installs a chart as a tenant, once
 	@tests/tools/helm.sh >/dev/null || echo "no helm: its test will say that it did not run" >&2
@@ -71,7 +75,9 @@ e2e: control-plane ## What only the real control plane can judge
 	    --test cli --test identity -- --ignored --test-threads 1
 	@tests/tools/can-run-workers.sh | grep -q 1 || exit 0; \
 	    tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null && \
-	    tests/tools/with-control-plane.sh cargo test --locked -p k3s-configs --test agent -- --ignored --test-threads 1
+	    tests/tools/cri-tools.sh >/dev/null && \
+	    tests/tools/with-control-plane.sh cargo test --locked -p k3s-configs --test agent -- --ignored --test-threads 1 && \
+	    cargo test --locked -p k3s-daas-tests --test critest -- --ignored --nocapture --test-threads 1
 
 escalation: control-plane ## Try every known way to more rights; writes docs/escalation.md
 	@K3S_DAAS_ESCALATION_TABLE=docs/escalation.md tests/tools/with-control-plane.sh \
