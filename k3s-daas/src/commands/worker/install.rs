@@ -22,6 +22,9 @@ use crate::worker::Mode;
 /// The shim may take so long to answer for the first time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
+/// K3s's folder of configuration where nobody says otherwise.
+const K3S_CONFIG_DIR: &str = "/etc/rancher/k3s";
+
 const INSTALL_EXAMPLES: &str = "\
 Examples:
   k3s-daas worker install                      units and drop-in; the agent is restarted by you
@@ -60,7 +63,7 @@ pub struct Place {
     /// Write below this folder, for another machine; systemd is not told
     #[arg(long, value_name = "FOLDER")]
     pub root: Option<PathBuf>,
-    /// The unit of K3s's agent
+    /// The unit of K3s's agent; k3s.service on a server that runs pods
     #[arg(long, value_name = "UNIT", default_value = "k3s-agent.service")]
     pub agent_unit: String,
     /// The program that the service runs; this one when not given
@@ -221,8 +224,15 @@ pub(super) async fn uninstalled(
 ) -> Outcome<Done> {
     let mut done = Done::default();
     let removed = |path: &Path| format!("removed {}", machine.place(path).display());
-    if machine.remove(&files.drop_in())? {
-        done.step(removed(&files.drop_in()));
+    // Where K3s looks by itself too: the folder may have been another one when it was installed.
+    let usual = WorkerFiles {
+        k3s_config_dir: K3S_CONFIG_DIR.into(),
+        ..files.clone()
+    };
+    for drop_in in [files.drop_in(), usual.drop_in()] {
+        if machine.remove(&drop_in)? {
+            done.step(removed(&drop_in));
+        }
     }
     // Also where the drop-in was gone already: a kubelet that began with it still goes here.
     if machine.runs(agent).await? {

@@ -164,3 +164,17 @@ async fn what_the_service_writes_to_is_there_before_it_starts() {
         assert!(stage.machine.place(folder).is_dir(), "{}", folder.display());
     }
 }
+
+#[tokio::test]
+async fn a_drop_in_of_an_earlier_folder_goes_too() {
+    let mut stage = Stage::new(false, true);
+    installed(&stage.machine, &stage.files, &args())
+        .await
+        .unwrap();
+    let before = stage.machine.place(&stage.files.drop_in());
+    stage.files.k3s_config_dir = "/etc/other".into();
+    uninstalled(&stage.machine, &stage.files, "k3s-agent.service")
+        .await
+        .unwrap();
+    assert!(!before.exists());
+}
