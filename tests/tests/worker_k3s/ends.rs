@@ -66,10 +66,10 @@ pub async fn unstaked(scene: &mut Scene) -> anyhow::Result<()> {
         ensure!(began.elapsed() < WITHIN, "the worker does not know");
         tokio::time::sleep(LOOK).await;
     }
-    scene.create("refused", &["sleep"]).await?;
+    scene.daemon("refused").await?;
     let began = Instant::now();
     let described = loop {
-        let described = scene.said("describe pod refused").await?;
+        let described = scene.said("describe pods --selector app=refused").await?;
         if described.contains("PermissionDenied") {
             break described;
         }

@@ -132,6 +132,27 @@ impl Scene {
             .with_context(|| format!("pod {name}"))
     }
 
+    /// Makes a DaemonSet with a pod on the machine, which no drain moves.
+    pub async fn daemon(&self, name: &str) -> anyhow::Result<()> {
+        let labels = json!({"app": name});
+        let set = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
+            "spec": {"selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "nodeSelector": {"kubernetes.io/hostname": NODE},
+                    "automountServiceAccountToken": false,
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [{
+                        "name": "main", "image": BUSY, "imagePullPolicy": "Never",
+                    }],
+                },
+            }},
+        });
+        let path = format!("/apis/apps/v1/namespaces/{MACHINES}/daemonsets");
+        self.cluster.create(&Caller::Operator, &path, &set).await
+    }
+
     /// Begins a pod's end.
     pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
         let path = format!("{}/{name}", pods());
@@ -261,8 +282,10 @@ impl Scene {
 async fn kubelet_starts(agent: &Agent, times: usize) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
-        let log = std::fs::read_to_string(&agent.log).unwrap_or_default();
-        if log.matches("\"Kubelet version\"").count() >= times {
+        // The double's kubelet is a process with a log of its own.
+        let own = agent.dir.join("k3s/agent/logs/kubelet.log");
+        let logs = [&agent.log, &own].map(|log| std::fs::read_to_string(log).unwrap_or_default());
+        if logs.concat().matches("\"Kubelet version\"").count() >= times {
             return Ok(());
         }
         ensure!(began.elapsed() < WITHIN, "no kubelet: {}", agent.log_tail());
