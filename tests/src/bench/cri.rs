@@ -10,12 +10,17 @@ mod memory;
 mod throughput;
 mod unary;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use sui_devnet::{Devnet, DevnetConfig};
+use sui_ledger::manifest::ContractIds;
 
 use super::report::Report;
 use crate::cri::{Containerd, Shim, run_pod};
+use crate::e2e::new_token;
 
 /// As many as a kubelet has by default, less ten.
 const PODS: usize = 100;
@@ -58,6 +63,9 @@ pub async fn measure(report: &mut Report, only: &[String]) -> anyhow::Result<boo
             .with_context(|| format!("pod {n}: {}", tail(&containerd.log())))?;
     }
     let mut shim = Shim::hold(&containerd.path("shim"), &direct)?;
+    // A whole worker: it follows its seal.
+    let devnet = Devnet::start(DevnetConfig::for_tests()).await?;
+    shim.more = followed(&containerd, &devnet.ids)?;
     if wanted("memory") {
         memory::at_rest(report, &mut shim).await?;
     } else {
@@ -86,7 +94,21 @@ pub async fn measure(report: &mut Report, only: &[String]) -> anyhow::Result<boo
         memory::after_load(report, &shim).await?;
     }
     ensure!(shim.stop().await?, "the worker: {}", shim.log());
+    devnet.shutdown().await;
     Ok(true)
+}
+
+/// What makes the worker look for a seal on this chain. Nobody staked for it: that is an answer too,
+/// and the guard's grace has not passed.
+fn followed(containerd: &Containerd, ids: &ContractIds) -> anyhow::Result<Vec<String>> {
+    let (contract, token) = (containerd.path("contract.toml"), containerd.path("token"));
+    ids.save(&contract)?;
+    std::fs::write(&token, new_token()?.reveal().as_str())?;
+    std::fs::set_permissions(&token, Permissions::from_mode(0o600))?;
+    Ok(vec![
+        format!("--sui-staking-contract={}", contract.display()),
+        format!("--node-token-file={}", token.display()),
+    ])
 }
 
 /// The end of a log.
