@@ -175,6 +175,7 @@ impl Command {
     pub fn default_file(&self) -> &'static str {
         match self {
             Self::Worker(_) => WORKER_FILE,
+            Self::Doctor(args) if args.worker => WORKER_FILE,
             _ => DEFAULT_FILE,
         }
     }

@@ -16,12 +16,14 @@ mod ledger;
 mod local;
 mod nodes;
 mod webhooks;
+mod worker;
 
 const EXAMPLES: &str = "\
 Ends with code 1 when a check fails; warnings alone end with 0.
 
 Examples:
   k3s-daas doctor
+  k3s-daas doctor --worker                              on a machine that joined with a seal
   k3s-daas doctor -o json | jq '.checks[] | select(.state != \"ok\")'";
 
 /// Options of `doctor`.
@@ -35,6 +37,9 @@ pub struct DoctorArgs {
         default_value = "/etc/rancher/k3s/config.yaml"
     )]
     pub k3s_config: std::path::PathBuf,
+    /// Check this machine's part as a worker, by /etc/k3s-daas/worker-config.yaml, and nothing else
+    #[arg(long)]
+    pub worker: bool,
     /// All keys.
     #[command(flatten)]
     pub all: AllKeys,
@@ -125,6 +130,33 @@ struct Report {
 /// Runs all checks.
 pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
     let progress = Progress::start("looking at the configuration");
+    let checks = if args.worker {
+        worker::checks(context).await
+    } else {
+        of_server(context, &args, &progress).await
+    };
+    progress.done();
+    let failed = checks
+        .iter()
+        .filter(|check| check.state == State::Fail)
+        .count();
+    let report = Report {
+        ok: failed == 0,
+        checks,
+    };
+    output::print(context.format(), &report, for_people)?;
+    if report.ok {
+        Ok(())
+    } else {
+        Err(Failure::message(
+            Kind::Failed,
+            format!("{failed} checks failed"),
+        ))
+    }
+}
+
+/// What a cluster's operator wants to know.
+async fn of_server(context: &Context, args: &DoctorArgs, progress: &Progress) -> Vec<Check> {
     let mut checks = local::configuration(context, &args.all);
     if let Ok(chain) = args.all.chain.resolve(&context.sources) {
         let server = args.all.server.resolve(&context.sources).ok();
@@ -154,24 +186,7 @@ pub async fn run(context: &Context, args: DoctorArgs) -> Outcome {
         progress.now("looking at the gate");
         checks.extend(gate::checks(&server, k3s.advertise_address, &args.k3s_config).await);
     }
-    progress.done();
-    let failed = checks
-        .iter()
-        .filter(|check| check.state == State::Fail)
-        .count();
-    let report = Report {
-        ok: failed == 0,
-        checks,
-    };
-    output::print(context.format(), &report, for_people)?;
-    if report.ok {
-        Ok(())
-    } else {
-        Err(Failure::message(
-            Kind::Failed,
-            format!("{failed} checks failed"),
-        ))
-    }
+    checks
 }
 
 fn for_people(report: &Report) -> String {

@@ -9,6 +9,7 @@ mod machine;
 mod run;
 
 pub use install::{InstallArgs, UninstallArgs};
+pub(super) use run::{check, contract_ids, token_file};
 
 const EXAMPLES: &str = "\
 The configuration is /etc/k3s-daas/worker-config.yaml; its keys stand there in the sections sui, k3s,

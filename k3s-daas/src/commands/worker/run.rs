@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
 }
 
 /// Says what is wrong with a configuration.
-pub(super) fn check(config: &WorkerConfig) -> Outcome {
+pub(in crate::commands) fn check(config: &WorkerConfig) -> Outcome {
     settings(config).map(drop)
 }
 
@@ -73,13 +73,13 @@ fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
 }
 
 /// The file of the machine's seal token.
-pub(super) fn token_file(config: &WorkerConfig) -> std::path::PathBuf {
+pub(in crate::commands) fn token_file(config: &WorkerConfig) -> std::path::PathBuf {
     let own = || config.worker_state_dir.join("seal.token");
     config.node_token_file.clone().unwrap_or_else(own)
 }
 
 /// The contract's ids.
-pub(super) fn contract_ids(
+pub(in crate::commands) fn contract_ids(
     contract: &StakingContract,
     config: &WorkerConfig,
 ) -> Outcome<ContractIds> {
