@@ -105,7 +105,7 @@ bench-gate: control-plane ## What the gate costs and how soon it closes; BENCH_G
 
 bench-cri: ## What the worker adds to kubelet's calls, and its memory; needs root. BENCH_CRI="unary" for parts
 	@tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null
-	@cargo build --release --locked -p k3s-daas --bin k3s-daas
+	@cargo build --release --locked -p k3s-daas --bin k3s-daas --bin k3s-daas-worker
 	@cargo run --release --locked -p k3s-daas-tests --bin bench -- cri $(BENCH_CRI)
 
 fuzz: need ## Fuzz each parser for a short while; needs nightly and cargo-fuzz

@@ -28,4 +28,4 @@ pub use settings::{
     ClientCertificate, DEFAULT_AUDIENCES, GateMode, LongestWatch, PackagedComponent, Profile,
     RenderError, Settings, SystemdUnits,
 };
-pub use worker::{SERVICE_UNIT, SOCKET_UNIT, WorkerFiles, render_worker};
+pub use worker::{SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker};

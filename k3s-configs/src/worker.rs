@@ -17,7 +17,7 @@ use crate::settings::{RenderError, absolute};
 /// What a worker's files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerFiles {
-    /// The `k3s-daas` binary.
+    /// The `k3s-daas` binary, or [`WORKER_BINARY`], which is the worker alone.
     pub binary: PathBuf,
     /// The worker's configuration file.
     pub configuration: PathBuf,
@@ -31,6 +31,8 @@ pub struct WorkerFiles {
     pub proxy: bool,
 }
 
+/// The program that is the worker and nothing else.
+pub const WORKER_BINARY: &str = "k3s-daas-worker";
 /// The units' names.
 pub const SOCKET_UNIT: &str = "k3s-daas-cri.socket";
 /// The service behind the socket.
@@ -137,6 +139,8 @@ fn service(files: &WorkerFiles) -> String {
         k3s_config_dir,
         ..
     } = files;
+    let alone = binary.file_name().is_some_and(|name| name == WORKER_BINARY);
+    let command = if alone { "" } else { " worker" };
     let (binary, configuration) = (binary.display(), configuration.display());
     let (state, k3s) = (state_dir.display(), k3s_config_dir.display());
     let socket = if files.proxy {
@@ -153,7 +157,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={binary} worker --config {configuration}
+ExecStart={binary}{command} --config {configuration}
 Restart=always
 RestartSec=200ms
 # Calls under way have 30 s to end.
@@ -253,6 +257,25 @@ mod tests {
             "{socket}"
         );
         assert!(socket.contains("SocketMode=0600\n"));
+    }
+
+    #[test]
+    fn the_worker_alone_is_told_no_command() {
+        let line = |binary: &str| {
+            let binary = binary.into();
+            let service = service(&WorkerFiles { binary, ..files() });
+            let line = service.lines().find(|line| line.starts_with("ExecStart="));
+            line.unwrap_or_default().to_owned()
+        };
+        let config = "--config /etc/k3s-daas/worker-config.yaml";
+        assert_eq!(
+            line("/b/k3s-daas"),
+            format!("ExecStart=/b/k3s-daas worker {config}")
+        );
+        assert_eq!(
+            line("/b/k3s-daas-worker"),
+            format!("ExecStart=/b/k3s-daas-worker {config}")
+        );
     }
 
     #[test]

@@ -212,6 +212,26 @@ pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, 
     Cli::from_arg_matches(&matches)
 }
 
+/// The worker's own program: `k3s-daas worker`, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "k3s-daas-worker", version, styles = STYLES, after_help = commands::worker::EXAMPLES)]
+pub struct WorkerCli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The worker.
+    #[command(flatten)]
+    pub keys: keys::WorkerKeys,
+}
+
+/// Parses the command line of the worker's own program.
+pub fn parse_worker(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<WorkerCli, clap::Error> {
+    let matches = annotate(WorkerCli::command()).try_get_matches_from(args)?;
+    WorkerCli::from_arg_matches(&matches)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +283,13 @@ mod tests {
             for arg in command.get_arguments() {
                 let name = arg.get_long().unwrap_or_default();
                 let secret = name.contains("token") || name.contains("secret") || name == "key";
-                let harmless = ["token-file", "print-token", "token-cache-seconds"].contains(&name);
+                let harmless = [
+                    "token-file",
+                    "node-token-file",
+                    "print-token",
+                    "token-cache-seconds",
+                ]
+                .contains(&name);
                 assert!(!secret || harmless, "{} --{name}", command.get_name());
             }
             command.get_subcommands().for_each(check);

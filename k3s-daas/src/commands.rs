@@ -1,6 +1,6 @@
 //! One file for each thing the program does.
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Command, Global};
 use crate::config::Sources;
 use crate::failure::Outcome;
 use crate::output::Format;
@@ -41,17 +41,8 @@ impl Context {
 }
 
 /// Runs a command.
-pub async fn run(cli: Cli, sources: Sources) -> Outcome {
-    for variable in sources.unknown_variables() {
-        crate::output::warn(&format!(
-            "{variable} is no key of the configuration; see `config show`"
-        ));
-    }
-    let context = Context {
-        sources,
-        global: cli.global,
-    };
-    match cli.command {
+pub async fn run(context: Context, command: Command) -> Outcome {
+    match command {
         Command::Up(args) => Box::pin(up::up(&context, *args)).await,
         Command::Devnet(args) => devnet::run(&context, args).await,
         Command::Server(args) => Box::pin(server::run(&context, *args)).await,

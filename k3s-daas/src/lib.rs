@@ -36,18 +36,48 @@ use failure::{Failure, Kind, Outcome};
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match cli::parse(args) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors: standard output, code 0.
-            let code = if error.use_stderr() {
-                Kind::Usage.exit_code()
-            } else {
-                0
-            };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return unread(&error),
     };
-    let mut runtime = if cli.command.is_small() {
+    let small = cli.command.is_small();
+    finish(small, async {
+        // Only the long-running ones narrate.
+        let quiet = if cli.command.narrates() {
+            "info"
+        } else {
+            cli::QUIET_LOG
+        };
+        let context = context(cli.global, cli.command.default_file(), quiet)?;
+        Box::pin(commands::run(context, cli.command)).await
+    })
+}
+
+/// Runs the program that is the worker alone. What it does not use is not in it: a machine has its
+/// memory for its pods.
+pub fn worker_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match cli::parse_worker(args) {
+        Ok(cli) => cli,
+        Err(error) => return unread(&error),
+    };
+    finish(true, async {
+        let context = context(cli.global, config::WORKER_FILE, "info")?;
+        commands::worker::serve(&context, &cli.keys).await
+    })
+}
+
+/// Help and version are no errors: standard output, code 0.
+fn unread(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() {
+        Kind::Usage.exit_code()
+    } else {
+        0
+    };
+    let _ = error.print();
+    ExitCode::from(code)
+}
+
+/// Runs to the end; `small` on this thread alone.
+fn finish(small: bool, work: impl Future<Output = Outcome>) -> ExitCode {
+    let mut runtime = if small {
         tokio::runtime::Builder::new_current_thread()
     } else {
         tokio::runtime::Builder::new_multi_thread()
@@ -56,7 +86,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(&Failure::new(Kind::Failed, error)),
     };
-    let outcome = runtime.block_on(run(cli));
+    let outcome = runtime.block_on(work);
     // A thread that waits for standard input must not keep the program from ending.
     runtime.shutdown_background();
     match outcome {
@@ -70,27 +100,23 @@ fn end(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.kind.exit_code())
 }
 
-async fn run(cli: cli::Cli) -> Outcome {
+/// Reads the configuration and starts the log.
+fn context(global: cli::Global, default_file: &str, quiet: &str) -> Outcome<commands::Context> {
     // The one place that may take the process-wide provider; a second call finds it taken.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let sources = config::Sources::read(
-        cli.global.config.as_deref(),
-        cli.command.default_file(),
-        utf8_variables(),
-    )?;
-    // Only the long-running webhooks narrate.
-    let quiet = if cli.command.narrates() {
-        "info"
-    } else {
-        cli::QUIET_LOG
-    };
-    let log = cli
-        .global
+    let config = global.config.as_deref();
+    let sources = config::Sources::read(config, default_file, utf8_variables())?;
+    let log = global
         .log
         .group()
         .with_defaults(&sources, &[("log", quiet)]);
     logging::start(&log, &sources)?;
-    Box::pin(commands::run(cli, sources)).await
+    for variable in sources.unknown_variables() {
+        output::warn(&format!(
+            "{variable} is no key of the configuration; see `config show`"
+        ));
+    }
+    Ok(commands::Context { sources, global })
 }
 
 /// Variables that are no UTF-8 are nobody's configuration.

@@ -11,7 +11,8 @@ mod run;
 pub use install::{InstallArgs, UninstallArgs};
 pub(super) use run::{check, contract_ids, token_file};
 
-const EXAMPLES: &str = "\
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
 The configuration is /etc/k3s-daas/worker-config.yaml; its keys stand there in the sections sui, k3s,
 node, security and worker. SIGTERM ends it in order: calls under way may end within 30 s, and callers
 wait at the socket that systemd holds for the next process.
@@ -47,8 +48,13 @@ pub struct WorkerArgs {
 /// Runs `worker`.
 pub async fn run(context: &Context, args: WorkerArgs) -> Outcome {
     match &args.command {
-        None => run::run(context, &args.keys).await,
+        None => serve(context, &args.keys).await,
         Some(WorkerCommand::Install(args)) => install::install(context, args).await,
         Some(WorkerCommand::Uninstall(args)) => install::uninstall(context, args).await,
     }
+}
+
+/// Runs a worker until SIGTERM.
+pub async fn serve(context: &Context, keys: &WorkerKeys) -> Outcome {
+    run::run(context, keys).await
 }

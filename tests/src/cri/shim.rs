@@ -1,4 +1,4 @@
-//! `k3s-daas worker` behind a socket that this process holds, as a socket unit of systemd does.
+//! The worker's program behind a socket that this process holds, as a socket unit of systemd does.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
+use k3s_configs::WORKER_BINARY;
 use k8s_cri::v1;
 
 use super::{LOOK, WITHIN, client};
@@ -72,7 +73,13 @@ impl Shim {
             .map(String::as_str)
             .chain(["sh", "-c", script]);
         let mut command = Command::new(words.next().context("a program")?);
-        command.args(words).arg(program).arg("worker");
+        command.args(words);
+        let alone = program.with_file_name(WORKER_BINARY);
+        if alone.is_file() {
+            command.arg(alone);
+        } else {
+            command.arg(program).arg("worker");
+        }
         let at = |name: &str| self.folder.join(name).display().to_string();
         for (flag, value) in [
             ("--node-id", "worker-001".to_owned()),

@@ -103,7 +103,7 @@ async fn seal(config: &WorkerConfig) -> Vec<Check> {
             checks.push(Check::fail(
                 "seal token",
                 in_one_line(failure.cause.as_ref()),
-                "stake for this node: docs/worker.md, \"Staking\"",
+                "stake for this node: docs/worker.md, \"The worker API\"",
             ));
             return checks;
         }
@@ -145,7 +145,7 @@ fn standing(
     now: UnixMillis,
 ) -> Check {
     const NAME: &str = "seal";
-    const STAKE: &str = "stake for this node again: docs/worker.md, \"Staking\"";
+    const STAKE: &str = "stake for this node again: docs/worker.md, \"The worker API\"";
     let Some(record) = record else {
         return Check::fail(NAME, "the chain has no seal of this token", STAKE);
     };

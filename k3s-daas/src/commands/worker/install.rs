@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cri_shim::probe;
-use k3s_configs::{SERVICE_UNIT, SOCKET_UNIT, WorkerFiles, render_worker};
+use k3s_configs::{SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker};
 use serde::Serialize;
 
 use super::machine::Machine;
@@ -66,7 +66,7 @@ pub struct Place {
     /// The unit of K3s's agent; k3s.service on a server that runs pods
     #[arg(long, value_name = "UNIT", default_value = "k3s-agent.service")]
     pub agent_unit: String,
-    /// The program that the service runs; this one when not given
+    /// The program that the service runs; when not given, k3s-daas-worker beside this one, else this one
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
 }
@@ -122,7 +122,7 @@ pub(super) async fn uninstall(context: &Context, args: &UninstallArgs) -> Outcom
 fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<WorkerFiles> {
     let binary = match &place.binary {
         Some(binary) => binary.clone(),
-        None => std::env::current_exe().or_fail(Kind::Failed, "this program has no path")?,
+        None => beside(std::env::current_exe().or_fail(Kind::Failed, "this program has no path")?),
     };
     let configuration = std::path::absolute(configuration)
         .or_fail(Kind::Failed, "the configuration has no path")?;
@@ -134,6 +134,12 @@ fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<
         k3s_config_dir: config.k3s_config_dir.clone(),
         proxy: config.worker_mode == Mode::Proxy,
     })
+}
+
+/// The worker's own program where it lies beside this one: it takes less of the machine's memory.
+fn beside(this: PathBuf) -> PathBuf {
+    let own = this.with_file_name(WORKER_BINARY);
+    if own.is_file() { own } else { this }
 }
 
 pub(super) async fn installed(
