@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 
 pub use answer::{Answer, ChainHead};
 pub use executed::{Abort, Changed, Executed, Failure, FailureKind, GasUsed, RawEvent};
-pub use object::{Coin, Object, ObjectRead, Owner};
+pub use object::{Coin, Object, ObjectRead, Owner, Package};
 pub use read::{Coins, ServiceInfo};
 pub use stream::FrameStream;
 

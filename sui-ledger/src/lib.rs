@@ -10,5 +10,6 @@ pub mod ids;
 pub mod keystore;
 pub mod manifest;
 pub mod metrics;
+pub mod publication;
 pub mod reads;
 pub mod tx;

@@ -9,9 +9,12 @@ use sui_sdk_types::{Digest, ObjectReference};
 use tonic::Code;
 
 use super::parse;
+use crate::contract::MODULE;
 use crate::error::AnswerError;
 use crate::ids;
 
+/// The name of the pool's type.
+const POOL: &str = "Pool";
 /// The read mask of every object read.
 pub(super) const READ_MASK: [&str; 6] = [
     "object_id",
@@ -21,6 +24,11 @@ pub(super) const READ_MASK: [&str; 6] = [
     "object_type",
     "contents",
 ];
+
+/// The read mask of a package. A node gives `package` as a whole, with the bytecode, whichever of
+/// its fields are asked for.
+pub(super) const PACKAGE_MASK: [&str; 4] =
+    ["object_id", "object_type", "previous_transaction", "package"];
 
 /// Who may use an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +161,45 @@ impl Owner {
     }
 }
 
+/// Where a package comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Package {
+    /// The transaction that published it.
+    pub published: Option<Digest>,
+    /// The package that first had the contract's `Pool`: its own id, or that of a package which
+    /// this one is an upgrade of. None where the package has no such type.
+    pub pool_from: Option<ObjectId>,
+}
+
+impl Package {
+    /// None where the object is no package.
+    pub(super) fn read(
+        object: proto::Object,
+        asked: &ObjectId,
+    ) -> Result<Option<Self>, AnswerError> {
+        if parse::object_id(object.object_id.as_deref(), "object_id")? != *asked {
+            return Err(AnswerError::Unasked);
+        }
+        if object.object_type.as_deref() != Some("package") {
+            return Ok(None);
+        }
+        let types = object.package.map(|package| package.type_origins);
+        let pool = types.into_iter().flatten().find(|origin| {
+            origin.module_name.as_deref() == Some(MODULE)
+                && origin.datatype_name.as_deref() == Some(POOL)
+        });
+        let digest = object.previous_transaction.as_deref();
+        Ok(Some(Self {
+            published: digest
+                .map(|digest| parse::digest(Some(digest), "previous_transaction"))
+                .transpose()?,
+            pool_from: pool
+                .map(|pool| parse::object_id(pool.package_id.as_deref(), "package.type_origins"))
+                .transpose()?,
+        }))
+    }
+}
+
 /// A SUI coin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coin {
@@ -179,5 +226,48 @@ impl Coin {
                     .ok_or(AnswerError::Field { field: "balance" })?,
             ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "0x00000000000000000000000000000000000000000000000000000000000000aa";
+    const SECOND: &str = "0x00000000000000000000000000000000000000000000000000000000000000bb";
+
+    fn upgraded() -> proto::Object {
+        let origin = |module: &str, datatype: &str, package: &str| {
+            let mut origin = proto::TypeOrigin::default();
+            origin.module_name = Some(module.to_owned());
+            origin.datatype_name = Some(datatype.to_owned());
+            origin.package_id = Some(package.to_owned());
+            origin
+        };
+        let mut package = proto::Package::default();
+        package.type_origins = vec![
+            origin(MODULE, "Added", SECOND),
+            origin("other", POOL, SECOND),
+            origin(MODULE, POOL, FIRST),
+        ];
+        let mut object = proto::Object::default();
+        object.object_id = Some(SECOND.to_owned());
+        object.object_type = Some("package".to_owned());
+        object.package = Some(package);
+        object
+    }
+
+    #[test]
+    fn an_upgrade_names_the_package_that_its_pool_is_from() {
+        let asked: ObjectId = SECOND.parse().unwrap();
+        let found = Package::read(upgraded(), &asked).unwrap().unwrap();
+        assert_eq!(found.pool_from, Some(FIRST.parse().unwrap()));
+        assert_eq!(found.published, None);
+        let other: ObjectId = FIRST.parse().unwrap();
+        let refused = Package::read(upgraded(), &other);
+        assert!(matches!(refused, Err(AnswerError::Unasked)), "{refused:?}");
+        let mut bad = upgraded();
+        bad.previous_transaction = Some("no digest".to_owned());
+        Package::read(bad, &asked).unwrap_err();
     }
 }

@@ -8,8 +8,8 @@ use sui_rpc::proto::sui::rpc::v2::{
 };
 use sui_sdk_types::StructTag;
 
-use super::object::READ_MASK;
-use super::{Answer, Coin, LedgerClient, MAX_BATCH, Object, ObjectRead};
+use super::object::{PACKAGE_MASK, READ_MASK};
+use super::{Answer, Coin, LedgerClient, MAX_BATCH, Object, ObjectRead, Package};
 use crate::chain_id::ChainId;
 use crate::error::{AnswerError, LedgerError};
 use crate::frame::{Frame, FrameDecoder, read_mask, to_millis};
@@ -130,6 +130,26 @@ impl LedgerClient {
                 } else {
                     Err(AnswerError::Unasked.into())
                 }
+            },
+        )
+        .await
+    }
+
+    /// Reads where a package comes from; none where the object is no package. One that is not
+    /// there is [`LedgerError::NotFound`].
+    pub async fn get_package(
+        &self,
+        id: &ObjectId,
+    ) -> Result<Answer<Option<Package>>, LedgerError> {
+        let request = get_object_request(id).with_read_mask(FieldMask::from_paths(PACKAGE_MASK));
+        self.call(
+            Method::Object,
+            self.settings.read_deadline,
+            request,
+            |mut sdk, request| async move { sdk.ledger_client().get_object(request).await },
+            |answer| {
+                let object = answer.object.ok_or(AnswerError::Empty)?;
+                Ok(Package::read(object, id)?)
             },
         )
         .await

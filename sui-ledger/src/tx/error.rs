@@ -125,6 +125,20 @@ pub enum PublishError {
     /// The artefact can't be read.
     #[error("the package artefact can't be read")]
     Read(#[source] std::io::Error),
+    /// There is no package of this id.
+    #[error("under {id} is {found}")]
+    NoPackage {
+        /// What was asked for.
+        id: ObjectId,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The node keeps no transactions that old.
+    #[error("the node no longer has transaction {digest}, which published the package")]
+    Forgotten {
+        /// The publication.
+        digest: Digest,
+    },
     /// An object that every publication makes is missing.
     #[error("the publication made no {what}")]
     Missing {

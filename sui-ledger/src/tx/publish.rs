@@ -14,10 +14,10 @@ use sui_sdk_types::{Address as SuiAddress, Identifier, StructTag};
 
 use super::error::{PublishError, TxError};
 use crate::chain_id::ChainId;
-use crate::client::{Executed, LedgerClient, MAX_BATCH, Object, Owner};
-use crate::contract::decode_pool;
+use crate::client::{Executed, LedgerClient, Owner};
 use crate::ids::ContractType;
 use crate::manifest::{CapIds, ContractIds};
+use crate::publication::Made;
 
 /// A package is at most 100 KiB on chain; base64 and JSON make it half as large again.
 const MAX_ARTEFACT_BYTES: u64 = 1024 * 1024;
@@ -79,57 +79,25 @@ pub(super) async fn find_contract(
         .find(|created| created.package)
         .ok_or(missing("package"))?
         .id;
-    let others: Vec<ObjectId> = executed
-        .created()
-        .filter(|created| !created.package)
-        .map(|created| created.id)
-        .collect();
-    let mut objects = Vec::new();
-    for batch in others.chunks(MAX_BATCH) {
-        let reads = client.read_objects(batch).await?.value;
-        objects.extend(reads.iter().filter_map(|read| read.found()).cloned());
-    }
-    let of_type = |tag: &StructTag| objects.iter().find(|object| is_type(object, tag));
+    let made = Made::read(client, executed, &package).await?;
     let owned = |tag: &StructTag| {
-        of_type(tag)
+        made.of_type(tag)
             .filter(|object| object.owner == Owner::Address(publisher))
             .map(|object| object.id)
     };
-    let pool = of_type(&ContractType::Pool.tag(&package)).ok_or(missing("Pool"))?;
-    let Owner::Shared { initial_version } = pool.owner else {
-        return Err(missing("shared Pool").into());
+    let caps = CapIds {
+        admin: owned(&ContractType::AdminCap.tag(&package)),
+        slash: owned(&ContractType::SlashCap.tag(&package)),
+        upgrade: owned(&upgrade_cap()),
     };
-    let state = decode_pool(&pool.contents)?;
-    let ids = ContractIds {
-        endpoint: endpoint.to_owned(),
-        chain_id,
-        original_package: package,
-        latest_package: package,
-        pool: pool.id,
-        pool_initial_version: initial_version,
-        seals_table: state.seals.id,
-        nodes_table: state.nodes.id,
-        owners_table: state.owners.id,
-        caps: CapIds {
-            admin: owned(&ContractType::AdminCap.tag(&package)),
-            slash: owned(&ContractType::SlashCap.tag(&package)),
-            upgrade: owned(&upgrade_cap()),
-        },
-    };
-    if ids.caps.admin.is_none() {
+    let ids = made.ids(package, endpoint, chain_id)?;
+    if caps.admin.is_none() {
         return Err(missing("AdminCap").into());
     }
-    if ids.caps.slash.is_none() {
+    if caps.slash.is_none() {
         return Err(missing("SlashCap").into());
     }
-    Ok(ids)
-}
-
-fn is_type(object: &Object, tag: &StructTag) -> bool {
-    object
-        .object_type
-        .parse::<StructTag>()
-        .is_ok_and(|found| found == *tag)
+    Ok(ContractIds { caps, ..ids })
 }
 
 fn upgrade_cap() -> StructTag {

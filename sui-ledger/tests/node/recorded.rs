@@ -132,6 +132,26 @@ async fn every_recorded_object_decodes_or_says_which_field_its_mask_left_out() {
 }
 
 #[tokio::test]
+async fn a_recorded_package_names_its_publication_and_other_objects_are_none() {
+    let recording = load("get_object_package");
+    let json = &recording.response_json()["object"];
+    let node = Node::always(reply(&recording)).await;
+    let client = node.client_with(settings());
+    let package = client.get_package(&object_id(&json["objectId"])).await;
+    let package = package.unwrap().value.unwrap();
+    let published = package.published.unwrap();
+    assert_eq!(published.to_string(), json["previousTransaction"]);
+    // The probe that was recorded has no pool.
+    assert_eq!(package.pool_from, None);
+
+    let registry = load("get_object_registry_mask_star");
+    let id = object_id(&registry.response_json()["object"]["objectId"]);
+    let node = Node::always(reply(&registry)).await;
+    let none = node.client_with(settings()).get_package(&id).await;
+    assert_eq!(none.unwrap().value, None);
+}
+
+#[tokio::test]
 async fn every_recorded_error_has_the_class_of_its_code() {
     let mut count = 0;
     for recording in recording::all() {
