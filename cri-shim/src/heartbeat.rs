@@ -37,6 +37,8 @@ pub const OLDEST: Duration = Duration::from_secs(270);
 pub const EVERY: Duration = Duration::from_secs(30);
 /// What the cluster may ask for.
 const BOUNDS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(10));
+/// What waits is tried again so soon after the token was not there.
+const NO_TOKEN: Duration = Duration::from_secs(5);
 /// The path of the cluster's API.
 const PATH: &str = "/api/v1/nodes/heartbeat";
 
@@ -156,8 +158,12 @@ where
         loop {
             let dropped = self.queue.prune(now());
             self.metrics.count(BeatResult::Dropped, dropped);
-            let (Some(beat), Some(token)) = (self.queue.newest(), (self.token)()) else {
+            let Some(beat) = self.queue.newest() else {
                 return Ok(asked);
+            };
+            let Some(token) = (self.token)() else {
+                // Its file went away, or is being replaced; what waits is looked at again later.
+                return Err(NO_TOKEN);
             };
             match self.client.post(PATH, &token, &beat.body()).await {
                 Ok(answer) if answer.status.is_success() => {
@@ -181,6 +187,8 @@ where
                     );
                     self.sent(BeatResult::Refused);
                     // The others are of the same seal and the same node.
+                    let dropped = self.queue.clear();
+                    self.metrics.count(BeatResult::Dropped, dropped);
                     return Ok(asked);
                 }
                 Err(error) => {

@@ -97,6 +97,13 @@ impl Queue {
         self.waiting.pop_back();
     }
 
+    /// Drops all that wait; says how many.
+    pub fn clear(&mut self) -> u64 {
+        let dropped = count(self.waiting.len());
+        self.waiting.clear();
+        dropped
+    }
+
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -156,8 +163,19 @@ mod tests {
             queue.pop();
         }
         assert!(queue.is_empty());
+        assert_eq!(queue.clear(), 0);
         // A poll that hangs gives the same figures again.
         assert_eq!(queue.push(beat(5), UnixMillis(5_000)), 0);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn all_that_wait_are_dropped_at_once() {
+        let mut queue = Queue::new(3, Duration::from_secs(1_000));
+        for at in [1, 2] {
+            queue.push(beat(at), UnixMillis(2_000));
+        }
+        assert_eq!(queue.clear(), 2);
         assert!(queue.is_empty());
     }
 
