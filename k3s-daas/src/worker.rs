@@ -37,6 +37,7 @@ mod seal;
 mod socket;
 mod unset;
 
+pub(crate) use api::cluster_client;
 pub use api::{ApiSettings, ClusterSettings};
 pub use chain::KeySettings;
 

@@ -113,6 +113,12 @@ impl ClusterClient {
         })
     }
 
+    /// Whether it answers, and is the one that it should be. Whatever it says is an answer.
+    pub async fn reach(&self) -> Result<(), ClientError> {
+        let request = self.http.get(format!("{}/", self.endpoint));
+        request.send().await.map(drop).map_err(sorted)
+    }
+
     /// Posts JSON with a seal token.
     pub async fn post(
         &self,

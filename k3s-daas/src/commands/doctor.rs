@@ -18,6 +18,8 @@ mod nodes;
 mod webhooks;
 mod worker;
 
+pub(super) use worker::kubelet_way;
+
 const EXAMPLES: &str = "\
 Ends with code 1 when a check fails; warnings alone end with 0.
 

@@ -19,6 +19,7 @@ use crate::secrets::Origin;
 mod view;
 
 pub use view::SealView;
+pub(in crate::commands) use view::time;
 
 /// A pending token without a record is somebody's mistake only after this long: a transaction
 /// that a node could not finish may still come through.

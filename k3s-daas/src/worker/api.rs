@@ -96,7 +96,7 @@ pub(super) async fn start(
     shutdown: &CancellationToken,
 ) -> Outcome<ApiParts> {
     let figures = move || stats.latest().map(|latest| latest.summary());
-    let cluster = settings.cluster.as_ref().map(client).transpose()?;
+    let cluster = settings.cluster.as_ref().map(cluster_client).transpose()?;
     let tasks = beats(settings, cluster.as_ref(), figures.clone(), registry);
     let open = open(settings, standings, figures);
     let mut listeners =
@@ -205,7 +205,7 @@ fn registrar(settings: &ApiSettings, cluster: Option<ClusterClient>) -> Registra
 }
 
 /// The cluster's REST API and by what it is known.
-fn client(of: &ClusterSettings) -> Outcome<ClusterClient> {
+pub(crate) fn cluster_client(of: &ClusterSettings) -> Outcome<ClusterClient> {
     let trust = match &of.ca {
         Some(path) => {
             let doing = format!("can't read the CA {}", path.display());

@@ -20,6 +20,9 @@ use crate::secrets::open_to_others;
 use crate::worker::Mode;
 
 mod kubelet;
+mod reach;
+
+pub(in crate::commands) use kubelet::checks as kubelet_way;
 
 /// Everything on this machine answers at once, or not at all.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -48,11 +51,12 @@ pub(super) async fn checks(context: &Context) -> Vec<Check> {
     let Ok(config) = keys.resolve(&context.sources) else {
         return checks;
     };
-    match check(&config) {
+    match check(&config).await {
         Ok(()) => checks.push(Check::ok(NAME, format!("{path} is right"))),
         Err(failure) => checks.push(Check::failed(NAME, &failure)),
     }
     checks.extend(seal(&config).await);
+    checks.extend(reach::checks(&config).await);
     checks.push(answers("containerd", &config.worker_containerd_socket).await);
     if config.worker_mode == Mode::Proxy {
         checks.push(shim(&config.worker_cri_socket).await);
@@ -116,7 +120,8 @@ async fn seal(config: &WorkerConfig) -> Vec<Check> {
         ));
         return checks;
     };
-    let chain = contract_ids(contract, config).and_then(|ids| Chain::reading(ids, CHAIN_WITHIN));
+    let ids = contract_ids(contract, config).await;
+    let chain = ids.and_then(|ids| Chain::reading(ids, CHAIN_WITHIN));
     let chain = match chain {
         Ok(chain) => chain,
         Err(failure) => {
@@ -209,6 +214,11 @@ async fn shim(socket: &Path) -> Check {
         );
         return Check::fail(NAME, found, format!("chmod 600 {at}"));
     }
+    if let Some(folder) = socket.parent().filter(|folder| others_write(folder)) {
+        let folder = folder.display();
+        let found = format!("others may write in {folder}: they could put their own socket there");
+        return Check::fail(NAME, found, format!("chmod 755 {folder}"));
+    }
     match probe::version(socket, WITHIN).await {
         Ok(version) => Check::ok(NAME, format!("{version} answers through {at}")),
         Err(why) => Check::fail(
@@ -217,6 +227,10 @@ async fn shim(socket: &Path) -> Check {
             "`systemctl status k3s-daas-worker`, `journalctl --unit k3s-daas-worker`",
         ),
     }
+}
+
+fn others_write(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o022 != 0)
 }
 
 /// What the running worker says of itself.

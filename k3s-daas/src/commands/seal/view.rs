@@ -50,7 +50,7 @@ pub struct SealView {
 }
 
 /// RFC 3339 in UTC; none for 0, which stands for "none" on chain.
-pub(super) fn time(at: UnixMillis) -> Option<String> {
+pub(in crate::commands) fn time(at: UnixMillis) -> Option<String> {
     if at.0 == 0 {
         return None;
     }

@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use crate::commands::Context;
-use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
+use crate::commands::doctor::{State, kubelet_way};
+use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::output;
 use crate::worker::Mode;
@@ -104,9 +105,33 @@ pub(super) async fn install(context: &Context, args: &InstallArgs) -> Outcome {
             .next("write it first: docs/worker.md has one to begin with"));
     }
     // What would keep the service from starting is said now.
-    super::run::check(&config)?;
+    super::run::check(&checked(&config, &machine)).await?;
     let files = files(&args.place, &config, configuration)?;
-    installed(&machine, &files, args).await?.print(context)
+    let done = installed(&machine, &files, args).await?;
+    done.print(context)?;
+    // The operator's own files may undo it.
+    if files.proxy && machine.is_live() {
+        for check in kubelet_way(&files) {
+            if let (State::Fail | State::Warn, Some(to_do)) = (check.state, &check.to_do) {
+                output::warn(&format!("{}: {}; {to_do}", check.name, check.found));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is checked of a configuration: a machine's image is made where its chain is not asked.
+fn checked(config: &WorkerConfig, machine: &Machine) -> WorkerConfig {
+    let mut config = config.clone();
+    if !machine.is_live()
+        && matches!(
+            config.sui_staking_contract,
+            Some(StakingContract::Package(_))
+        )
+    {
+        config.sui_staking_contract = None;
+    }
+    config
 }
 
 /// `worker uninstall`

@@ -3,20 +3,22 @@
 use std::path::Path;
 
 use cri_shim::guard::GuardSettings;
-use sui_ledger::manifest::ContractIds;
 
+use super::contract::contract_ids;
 use crate::commands::Context;
-use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
-use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::shutdown;
 use crate::worker::{self, SealSettings, WorkerSettings};
 
 mod api;
 
+pub(in crate::commands) use api::cluster;
+
 /// Runs a worker until SIGTERM.
 pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
     let config = keys.resolve(&context.sources)?;
-    let settings = settings(&config)?;
+    let settings = settings(&config).await?;
     let shutdown = shutdown::on_signal()?;
     let mut worker = worker::start(settings).await?;
     let ended = tokio::select! {
@@ -28,19 +30,19 @@ pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
 }
 
 /// Says what is wrong with a configuration.
-pub(in crate::commands) fn check(config: &WorkerConfig) -> Outcome {
-    settings(config).map(drop)
+pub(in crate::commands) async fn check(config: &WorkerConfig) -> Outcome {
+    settings(config).await.map(drop)
 }
 
 /// What a worker runs on by this configuration.
-fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
+async fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
     let node = config.node_id.as_ref().ok_or_else(|| {
         Failure::message(Kind::Usage, "the node has no name")
             .next("set id in the section node (node_id): the name that its seal is staked for")
     })?;
     let seal = if let Some(contract) = &config.sui_staking_contract {
         Some(SealSettings {
-            ids: contract_ids(contract, config)?,
+            ids: contract_ids(contract, config).await?,
             token_file: token_file(config),
             every: config.worker_seal_seconds.0,
         })
@@ -76,29 +78,6 @@ fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
 pub(in crate::commands) fn token_file(config: &WorkerConfig) -> std::path::PathBuf {
     let own = || config.worker_state_dir.join("seal.token");
     config.node_token_file.clone().unwrap_or_else(own)
-}
-
-/// The contract's ids.
-pub(in crate::commands) fn contract_ids(
-    contract: &StakingContract,
-    config: &WorkerConfig,
-) -> Outcome<ContractIds> {
-    let mut ids = match contract {
-        StakingContract::File(path) => ContractIds::load(path)
-            .or_fail(Kind::Usage, "the contract is not known")
-            .map_err(|failure| {
-                failure.next("give staking_contract the file that `contract publish` wrote")
-            })?,
-        StakingContract::Package(id) => {
-            let text = format!("the package {id} alone does not tell its pool");
-            return Err(Failure::message(Kind::Usage, text)
-                .next("give staking_contract the file that `contract publish` wrote"));
-        }
-    };
-    if let Some(endpoint) = &config.sui_rpc_endpoint {
-        ids.endpoint.clone_from(&endpoint.0);
-    }
-    Ok(ids)
 }
 
 fn absolute(key: &str, path: &Path) -> Outcome<std::path::PathBuf> {

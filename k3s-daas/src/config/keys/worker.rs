@@ -81,7 +81,7 @@ settings! {
 pub enum StakingContract {
     /// In a file that `contract publish` wrote.
     File(PathBuf),
-    /// On chain: the package as first published.
+    /// On chain: the package, or its newest upgrade.
     Package(seal::ObjectId),
 }
 

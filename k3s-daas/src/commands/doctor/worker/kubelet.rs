@@ -20,7 +20,8 @@ struct File {
     value: Value,
 }
 
-pub(super) fn checks(files: &WorkerFiles) -> Vec<Check> {
+/// What sends kubelet through the shim, or past it.
+pub(in crate::commands) fn checks(files: &WorkerFiles) -> Vec<Check> {
     let found = match read(&files.k3s_config_dir) {
         Ok(found) => found,
         Err(why) => return vec![Check::fail(NAME, why, "mend the file: K3s reads it too")],

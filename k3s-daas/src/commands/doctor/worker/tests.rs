@@ -49,4 +49,11 @@ async fn a_socket_that_others_may_open_or_nobody_has_is_told() {
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660)).unwrap();
     assert!(shim(&path).await.found.contains("mode 660"));
+    let chmod = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    chmod(&path, 0o600);
+    chmod(folder.path(), 0o775);
+    assert!(shim(&path).await.found.contains("others may write"));
+    chmod(folder.path(), 0o700);
 }

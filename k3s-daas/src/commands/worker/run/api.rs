@@ -55,7 +55,8 @@ fn tls(config: &WorkerConfig) -> Outcome<Option<TlsFiles>> {
     }
 }
 
-fn cluster(config: &WorkerConfig) -> Outcome<Option<ClusterSettings>> {
+/// The cluster that the worker belongs to; none where none is configured.
+pub(in crate::commands) fn cluster(config: &WorkerConfig) -> Outcome<Option<ClusterSettings>> {
     let master = config.k3s_master_endpoint.as_ref().map(|url| url.0.clone());
     let api = match (&config.k3s_api_endpoint, &master) {
         (Some(api), _) => api.0.clone(),

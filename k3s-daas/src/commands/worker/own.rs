@@ -1,0 +1,155 @@
+//! `worker status`, `worker stake`, `worker register` and `worker unstake`: the running worker on this
+//! machine, asked through its socket.
+//!
+//! Errors: what the worker refuses is told in its own words, sorted by the status of its answer.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use seal::{NodeName, SealToken};
+use serde_json::{Value, json};
+
+use super::token_file;
+use crate::commands::Context;
+use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
+use crate::failure::{Failure, Kind, OrFail, Outcome};
+
+/// Longer than the worker's own deadline for an order.
+const WITHIN: Duration = Duration::from_secs(200);
+/// Host names mean nothing there.
+const BASE: &str = "http://worker";
+
+/// The worker of this machine.
+pub(super) struct Own {
+    /// By the configuration.
+    pub(super) config: WorkerConfig,
+    /// The machine's node.
+    pub(super) node: NodeName,
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+impl Own {
+    /// The worker that this configuration names. It has to run, and its socket to be open for this
+    /// user.
+    pub(super) async fn of(context: &Context) -> Outcome<Self> {
+        let config = WorkerKeys::default().resolve(&context.sources)?;
+        let node = config.node_id.clone().ok_or_else(|| {
+            Failure::message(Kind::Usage, "the node has no name")
+                .next("set id in the section node (node_id), or give --config")
+        })?;
+        let socket = config.worker_api_socket.clone();
+        // What is wrong is said better by the socket than by a request.
+        if let Err(error) = tokio::net::UnixStream::connect(&socket).await {
+            return Err(unreachable(&socket, error));
+        }
+        let http = reqwest::Client::builder()
+            .unix_socket(socket.clone())
+            .timeout(WITHIN)
+            .no_proxy()
+            .build()
+            .or_fail(Kind::Failed, "can't make a client")?;
+        Ok(Self {
+            config,
+            node,
+            http,
+            socket,
+        })
+    }
+
+    /// The machine's seal token; none while it has none.
+    pub(super) fn token(&self) -> Option<SealToken> {
+        let path = token_file(&self.config);
+        let read = path
+            .exists()
+            .then(|| crate::commands::stake::read_token(&path));
+        read.and_then(Result::ok)
+    }
+
+    /// What the worker says at this path; `token` goes along where it is needed.
+    pub(super) async fn get(&self, path: &str, token: Option<&SealToken>) -> Outcome<Value> {
+        let request = self.http.request(Method::GET, format!("{BASE}{path}"));
+        let request = match token {
+            Some(token) => request.bearer_auth(token.reveal().as_str()),
+            None => request,
+        };
+        self.answer(request).await
+    }
+
+    /// Orders something for this machine's node.
+    pub(super) async fn order(&self, path: &str, mut body: Value) -> Outcome<Value> {
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("node_id".to_owned(), json!(self.node));
+        }
+        let request = self.http.post(format!("{BASE}{path}")).json(&body);
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Outcome<Value> {
+        let doing = || format!("the worker at {} does not answer", self.socket.display());
+        let answer = request.send().await.or_fail(Kind::Unavailable, doing())?;
+        let status = answer.status();
+        let body = answer.bytes().await.or_fail(Kind::Unavailable, doing())?;
+        // What serde says of it may quote a secret.
+        let said = serde_json::from_slice::<Value>(&body)
+            .map_err(|_| Failure::message(Kind::Failed, "the worker's answer can't be read"));
+        if status.is_success() {
+            return said;
+        }
+        Err(refused(status, &said.unwrap_or_default()))
+    }
+}
+
+/// A problem of the worker's as a failure of a command.
+fn refused(status: StatusCode, said: &Value) -> Failure {
+    let text = |key: &str| said.get(key).and_then(Value::as_str);
+    let detail = text("detail").or_else(|| text("title"));
+    let detail = detail.map_or_else(|| format!("the worker answered {status}"), str::to_owned);
+    let kind = match status {
+        StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => Kind::Unavailable,
+        StatusCode::CONFLICT | StatusCode::BAD_GATEWAY => Kind::Refused,
+        _ => Kind::Failed,
+    };
+    Failure::message(kind, detail)
+}
+
+fn unreachable(socket: &Path, error: std::io::Error) -> Failure {
+    let at = socket.display();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            let text = format!("no worker runs here: nobody answers at {at}");
+            Failure::message(Kind::Unavailable, text)
+                .next("`systemctl start k3s-daas-worker`; `k3s-daas doctor --worker` says more")
+        }
+        ErrorKind::PermissionDenied => {
+            Failure::message(Kind::Failed, format!("this user may not open {at}"))
+                .next("run it as root")
+        }
+        _ => Failure::new(Kind::Failed, error).context(format!("can't open {at}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_the_workers_words_and_gets_the_commands_code() {
+        let said = json!({ "title": "The machine has no seal", "detail": "stake first" });
+        for (status, kind) in [
+            (StatusCode::CONFLICT, Kind::Refused),
+            (StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable),
+            (StatusCode::INTERNAL_SERVER_ERROR, Kind::Failed),
+        ] {
+            let failure = refused(status, &said);
+            assert_eq!(failure.kind, kind, "{status}");
+            assert_eq!(failure.cause.to_string(), "stake first");
+        }
+        let silent = refused(StatusCode::NOT_FOUND, &Value::Null);
+        assert!(silent.cause.to_string().contains("404"));
+    }
+}
