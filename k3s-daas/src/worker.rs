@@ -116,9 +116,11 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
     let mut registry = Registry::default();
     let metrics = ServerMetrics::register(&mut registry);
     let mut tasks = Vec::new();
+    let wake = Arc::default();
     let standings = match settings.seal {
         Some(ref of) => {
-            let (standings, following) = seal::follow(of, &settings.state_dir, &mut registry)?;
+            let folder = &settings.state_dir;
+            let (standings, following) = seal::follow(of, folder, &wake, &mut registry)?;
             tasks.push(following);
             standings
         }
@@ -147,6 +149,7 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
     let parts = api::start(
         &settings.api,
         standings,
+        wake,
         stats,
         &mut registry,
         &metrics,

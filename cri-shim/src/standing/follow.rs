@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seal::CredentialHash;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::metrics::StandingMetrics;
 use super::{Seen, Standing, Standings, Store, now};
@@ -24,6 +24,8 @@ pub struct FollowerSettings {
     pub within: Duration,
     /// What was known, for the next start.
     pub store: Store,
+    /// Looks at once: the machine itself has just changed its seal.
+    pub wake: Arc<Notify>,
 }
 
 /// Follows the seal of the machine.
@@ -60,7 +62,10 @@ impl Follower {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.settings.wake.notified() => {}
+            }
             let looked = self.look(&reader, &hash).await;
             self.metrics.read(looked.is_ok());
             let failed = looked.is_err();
@@ -149,6 +154,7 @@ mod tests {
                 every: Duration::from_secs(10),
                 within: Duration::from_secs(5),
                 store,
+                wake: Arc::default(),
             };
             let metrics = StandingMetrics::register(&mut Registry::default());
             Follower::new(settings, metrics)
@@ -184,5 +190,38 @@ mod tests {
         assert_eq!(known.end(now()).unwrap().why.label(), "unbonding");
         let (_, standings) = start(store);
         assert_eq!(standings.latest().unwrap().end(now()), known.end(now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_the_machines_own_is_looked_at_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let wake = Arc::new(Notify::new());
+        let settings = FollowerSettings {
+            every: Duration::from_hours(1),
+            within: Duration::from_secs(5),
+            store: Store::in_folder(folder.path()),
+            wake: Arc::clone(&wake),
+        };
+        let metrics = StandingMetrics::register(&mut Registry::default());
+        let (follower, standings) = Follower::new(settings, metrics);
+        let seen = Seen {
+            record: Some(active_record()),
+            thresholds: Thresholds::default(),
+        };
+        let script = Script(vec![Err("away".to_owned()), Ok(seen)], AtomicUsize::new(0));
+        let hash = CredentialHash::from_bytes([3; 32]);
+        let run = follower.run(&script, move || Ok(hash));
+        let waking = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(standings.latest().is_none());
+            wake.notify_one();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(standings.latest().is_some());
+        };
+        tokio::select! {
+            () = run => {}
+            () = waking => {}
+        }
+        assert_eq!(script.1.load(Ordering::Relaxed), 2);
     }
 }

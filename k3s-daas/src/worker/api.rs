@@ -16,6 +16,7 @@ use cri_shim::stats::{Stats, Summary};
 use prometheus_client::registry::Registry;
 use seal::{Mist, NodeName};
 use sui_ledger::manifest::ContractIds;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use webhook_server::{Limits, ServerConfig, ServerMetrics, TlsFiles, Transport, serve, serve_unix};
@@ -90,6 +91,7 @@ pub(super) struct ApiParts {
 pub(super) async fn start(
     settings: &ApiSettings,
     standings: Standings,
+    wake: Arc<Notify>,
     stats: Stats,
     registry: &mut Registry,
     metrics: &ServerMetrics,
@@ -99,8 +101,17 @@ pub(super) async fn start(
     let cluster = settings.cluster.as_ref().map(cluster_client).transpose()?;
     let tasks = beats(settings, cluster.as_ref(), figures.clone(), registry);
     let open = open(settings, standings, figures);
-    let mut listeners =
-        vec![private(settings, cluster, Arc::clone(&open), metrics, shutdown).await?];
+    let mut listeners = vec![
+        private(
+            settings,
+            cluster,
+            Arc::clone(&open),
+            wake,
+            metrics,
+            shutdown,
+        )
+        .await?,
+    ];
     let mut address = None;
     if let Some(listen) = settings.listen {
         let config = listener(listen, settings.tls.clone())?;
@@ -153,6 +164,7 @@ async fn private(
     settings: &ApiSettings,
     cluster: Option<ClusterClient>,
     open: Arc<Open>,
+    wake: Arc<Notify>,
     metrics: &ServerMetrics,
     shutdown: &CancellationToken,
 ) -> Outcome<AbortOnDropHandle<()>> {
@@ -164,6 +176,7 @@ async fn private(
             &settings.token_file,
             settings.node.clone(),
             settings.amount,
+            wake,
         );
         let private = Private {
             open,

@@ -7,12 +7,13 @@
 //!         that says so, and the next try finds out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cri_shim::api::{StakeOrder, Staked, Staking, Unstaked, WorkError};
 use seal::{Address, Mist, NodeName, SealRecord, SealStatus, SealToken, Unusable};
 use sui_ledger::keystore::{Keystore, WalletKey};
 use sui_ledger::tx::{Call, TxError};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::causes::in_one_line;
 use crate::chain::{Chain, PoolView};
@@ -41,6 +42,8 @@ pub(super) struct OwnSeal {
     node: NodeName,
     /// What is staked where an order names no amount.
     amount: Mist,
+    /// Told after each order, so that the rest of the worker looks at the chain.
+    wake: Arc<Notify>,
     one: Mutex<()>,
 }
 
@@ -51,6 +54,7 @@ impl OwnSeal {
         token_file: &Path,
         node: NodeName,
         amount: Mist,
+        wake: Arc<Notify>,
     ) -> Self {
         // Beside the token, so that one rename within a file system is all it takes.
         let folder = token_file.parent().unwrap_or(Path::new("."));
@@ -61,6 +65,7 @@ impl OwnSeal {
             token_file: token_file.to_owned(),
             node,
             amount,
+            wake,
             one: Mutex::new(()),
         }
     }
@@ -285,11 +290,15 @@ impl OwnSeal {
 
 impl Staking for OwnSeal {
     async fn stake(&self, order: StakeOrder) -> Result<Staked, WorkError> {
-        self.stake_once(order).await
+        let staked = self.stake_once(order).await;
+        self.wake.notify_one();
+        staked
     }
 
     async fn unstake(&self) -> Result<Unstaked, WorkError> {
-        self.unstake_once().await
+        let unstaked = self.unstake_once().await;
+        self.wake.notify_one();
+        unstaked
     }
 }
 
