@@ -55,7 +55,8 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Global {
-    /// The configuration file [env: K3S_DAAS_CONFIG] [default: /etc/k3s-daas/config.yaml]
+    /// The configuration file [env: K3S_DAAS_CONFIG] [default: /etc/k3s-daas/config.yaml; of a worker,
+    /// /etc/k3s-daas/worker-config.yaml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The form of the answer on standard output
