@@ -347,3 +347,6 @@ fn text(failure: &Failure) -> String {
         None => causes,
     }
 }
+
+#[cfg(test)]
+mod tests;
