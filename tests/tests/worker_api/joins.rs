@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use k3s_configs::access::{CaHash, join_token};
-use k3s_daas_tests::e2e::{Caller, Cluster, Process, free_address, skipped};
+use k3s_daas_tests::e2e::{Caller, Cluster, Process, Said, free_address, skipped};
 use k3s_daas_tests::worker::text;
 use seal::SealToken;
 use serde_json::{Value, json};
@@ -72,7 +72,13 @@ async fn a_machine_joins_and_tells_what_it_uses() {
         cluster.slash(&token).await?;
         let ended = machine.health_says(|seal| seal["state"] == "ended").await?;
         assert_eq!(ended["seal"]["reason"], "slashed");
-        cluster.state_is(NODE, "Cut").await?;
+        // No agent of it was ever there: it has nothing to be cut from.
+        let path = format!("/apis/k3s-daas.io/v1/sealednodes/{NODE}");
+        let slashed = |said: &Said| text(&said.body, "/status/reason") == "slashed";
+        let operator = Caller::Operator;
+        cluster
+            .until_said(&operator, &path, WITHIN, slashed)
+            .await?;
         let refused = machine.order("register", &node).await?;
         refused.is_problem(409, "cluster-refused")?;
         assert!(!machine.log().contains(token.reveal().as_str()));

@@ -12,9 +12,9 @@ use crate::passes;
 /// Far longer than a transaction takes on the embedded ledger.
 const EXECUTED_AFTER: Duration = Duration::from_secs(3);
 /// How many workers are killed at no moment in particular.
-const KILLS: u64 = 12;
+const KILLS: u64 = 20;
 /// How much later each of them.
-const STEP: Duration = Duration::from_millis(6);
+const STEP: Duration = Duration::from_millis(12);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_after_the_transaction_was_executed() {
