@@ -95,6 +95,9 @@ impl Registrar {
         let token = read_token(&self.settings.token_file).map_err(super::chain::told)?;
         // Before anything is said to anybody.
         self.in_the_way()?;
+        if let Some(master) = &self.settings.master {
+            self.rendered(master)?;
+        }
         let ip_address = match order.ip_address.or(self.settings.ip_address) {
             Some(address) => address,
             None => tokio::time::timeout(WITHIN, machine::address_towards(endpoint))
@@ -124,17 +127,21 @@ impl Registrar {
         self.write(&answered.api_server, &agent_token)
     }
 
+    /// The agent's files; none for an address that no agent could join at.
+    fn rendered(&self, server: &str) -> Result<Vec<RenderedFile>, WorkError> {
+        let agent = AgentSettings {
+            server: server.to_owned(),
+            token_file: self.settings.config_dir.join(TOKEN_FILE),
+            node_name: self.settings.node.clone(),
+        };
+        render_agent(&agent).map_err(|error| WorkError::NotSetUp(error.to_string()))
+    }
+
     /// What the agent starts with.
     fn write(&self, api_server: &str, agent_token: &str) -> Result<Joined, WorkError> {
         let server = self.settings.master.as_deref().unwrap_or(api_server);
         let token_file = self.settings.config_dir.join(TOKEN_FILE);
-        let agent = AgentSettings {
-            server: server.to_owned(),
-            token_file: token_file.clone(),
-            node_name: self.settings.node.clone(),
-        };
-        let rendered = render_agent(&agent);
-        let files = rendered.map_err(|error| WorkError::NotSetUp(error.to_string()))?;
+        let files = self.rendered(server)?;
         // Without a newline: K3s takes the file as it is.
         save(&token_file, agent_token.as_bytes())?;
         for RenderedFile { path, contents, .. } in &files {

@@ -115,7 +115,7 @@ async fn what_is_missing_is_said_in_the_order_of_the_steps() {
     let endpoint = "https://127.0.0.1:1";
     let client = ClusterClient::new(endpoint, &ClusterTrust::Bundle(ca())).unwrap();
     let cluster = Some((client, endpoint.to_owned()));
-    let registrar = Registrar::new(settings(folder.path()), cluster);
+    let registrar = Registrar::new(settings(folder.path()), cluster.clone());
     let error = registrar.register(order()).await.unwrap_err();
     assert_eq!(error, WorkError::NotStaked);
 
@@ -124,4 +124,13 @@ async fn what_is_missing_is_said_in_the_order_of_the_steps() {
     let error = registrar.register(order()).await.unwrap_err();
     assert!(matches!(error, WorkError::ClusterUnavailable(_)), "{error}");
     assert!(!registrar.config_file().exists());
+
+    // Before the cluster is told of a machine whose agent could not start: nobody answers here.
+    let itself = RegisterSettings {
+        master: Some("https://127.0.0.1:6443".to_owned()),
+        ..settings(folder.path())
+    };
+    let error = Registrar::new(itself, cluster).register(order()).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, WorkError::NotSetUp(_)), "{error}");
 }
