@@ -40,12 +40,19 @@ async fn a_package_leads_to_its_pool_and_tables() {
 async fn what_is_no_package_of_ours_is_told_apart() {
     let devnet = Devnet::start(DevnetConfig::for_tests()).await.unwrap();
     let client = client(&devnet);
-    let look = async |id| locate(&client, &id, &devnet.ids.endpoint).await.unwrap_err();
+    let look = async |id| {
+        locate(&client, &id, &devnet.ids.endpoint)
+            .await
+            .unwrap_err()
+    };
     let nothing = look(seal::ObjectId::from_bytes([7; 32])).await;
     assert!(
         matches!(
             nothing,
-            TxError::Publish(PublishError::NoPackage { found: "nothing", .. })
+            TxError::Publish(PublishError::NoPackage {
+                found: "nothing",
+                ..
+            })
         ),
         "{nothing:?}"
     );

@@ -146,7 +146,8 @@ fn usable(facts: &Facts<'_>, expires_at: UnixMillis) -> Next {
 
 fn ended(facts: &Facts<'_>, how: Ended, record: Option<&SealRecord>) -> Next {
     let status = facts.status;
-    let was_over = matches!(status.state, NodeState::Draining | NodeState::Cut);
+    // What is Pending keeps its time too: another one at each look would be a change at each look.
+    let was_over = status.state != NodeState::Active;
     let known = status.ended_at_ms.map(UnixMillis).filter(|_| was_over);
     let ended_at = known.unwrap_or_else(|| match (how, record) {
         (Ended::Seal(Unusable::Expired), Some(record)) => record.expires_at.min(facts.now),

@@ -361,3 +361,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_second_look_changes_nothing() {
+    for state in STATES {
+        for node in SEEN {
+            for chain in chains() {
+                let mut status = status(state);
+                let first = decide(&facts(&chain, &status, node));
+                if state == NodeState::Active || matches!(chain, Chain::Unknown) {
+                    continue;
+                }
+                status.ended_at_ms = first.ended_at.map(|at| at.0);
+                let later = Facts {
+                    now: UnixMillis(NOW.0 + 1),
+                    ..facts(&chain, &status, node)
+                };
+                assert_eq!(
+                    decide(&later).ended_at,
+                    first.ended_at,
+                    "{state:?} {node:?} {chain:?}"
+                );
+            }
+        }
+    }
+}
