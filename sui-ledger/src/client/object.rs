@@ -27,8 +27,12 @@ pub(super) const READ_MASK: [&str; 6] = [
 
 /// The read mask of a package. A node gives `package` as a whole, with the bytecode, whichever of
 /// its fields are asked for.
-pub(super) const PACKAGE_MASK: [&str; 4] =
-    ["object_id", "object_type", "previous_transaction", "package"];
+pub(super) const PACKAGE_MASK: [&str; 4] = [
+    "object_id",
+    "object_type",
+    "previous_transaction",
+    "package",
+];
 
 /// Who may use an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -137,10 +137,7 @@ impl LedgerClient {
 
     /// Reads where a package comes from; none where the object is no package. One that is not
     /// there is [`LedgerError::NotFound`].
-    pub async fn get_package(
-        &self,
-        id: &ObjectId,
-    ) -> Result<Answer<Option<Package>>, LedgerError> {
+    pub async fn get_package(&self, id: &ObjectId) -> Result<Answer<Option<Package>>, LedgerError> {
         let request = get_object_request(id).with_read_mask(FieldMask::from_paths(PACKAGE_MASK));
         self.call(
             Method::Object,
