@@ -177,7 +177,9 @@ where
                     );
                     self.metrics.count(BeatResult::Unreachable, 1);
                     let pause = self.backoff.next(rand::rng().random_range(0.0..=1.0));
-                    return Err(answer.retry_after.unwrap_or_default().max(pause));
+                    // It is tried again in the end, whatever it says.
+                    let asked = answer.retry_after.unwrap_or_default().min(BOUNDS.1);
+                    return Err(asked.max(pause));
                 }
                 Ok(answer) => {
                     tracing::warn!(
