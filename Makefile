@@ -64,7 +64,7 @@ unit: control-plane binary helm containers ## Unit, property, component and end-
 
 containers: ## Install what tests that run containers need, where the machine lets them
 	@tests/tools/can-run-workers.sh | grep -q 1 || exit 0; \
-	    tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null
+	    tests/tools/containerd.sh >/dev/null && tests/tools/images.sh >/dev/null && tests/tools/registry.sh >/dev/null
 
 helm: ## Build the helm that installs a chart as a tenant, once
 	@tests/tools/helm.sh >/dev/null || echo "no helm: its test will say that it did not run" >&2

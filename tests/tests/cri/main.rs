@@ -4,6 +4,7 @@
 mod alike;
 mod deaths;
 mod guarded;
+mod pull;
 
 use std::time::Duration;
 
