@@ -137,18 +137,18 @@ async fn a_recorded_package_names_its_publication_and_other_objects_are_none() {
     let json = &recording.response_json()["object"];
     let node = Node::always(reply(&recording)).await;
     let client = node.client_with(settings());
-    let package = client.get_package(&object_id(&json["objectId"])).await;
-    let package = package.unwrap().value.unwrap();
-    let published = package.published.unwrap();
+    let answer = client.get_package(&object_id(&json["objectId"])).await;
+    let found = answer.unwrap().value.unwrap();
+    let published = found.published.unwrap();
     assert_eq!(published.to_string(), json["previousTransaction"]);
     // The probe that was recorded has no pool.
-    assert_eq!(package.pool_from, None);
+    assert_eq!(found.pool_from, None);
 
-    let registry = load("get_object_registry_mask_star");
-    let id = object_id(&registry.response_json()["object"]["objectId"]);
-    let node = Node::always(reply(&registry)).await;
-    let none = node.client_with(settings()).get_package(&id).await;
-    assert_eq!(none.unwrap().value, None);
+    let other = load("get_object_registry_mask_star");
+    let id = object_id(&other.response_json()["object"]["objectId"]);
+    let node = Node::always(reply(&other)).await;
+    let package = node.client_with(settings()).get_package(&id).await;
+    assert_eq!(package.unwrap().value, None);
 }
 
 #[tokio::test]
