@@ -84,11 +84,11 @@ async fn scene(mut cluster: Cluster, machines: &Machines) -> anyhow::Result<()> 
         .await
         .context("names of others")?;
 
-    // Benign, and back within the grace.
+    // Benign, and back within the grace. The budget is there before a drain can begin.
+    cluster.budget("kept", 0).await?;
     while staked.elapsed() < MINUTE {
         tokio::time::sleep(LOOK).await;
     }
-    cluster.budget("kept", 0).await?;
     cluster.state_is("sealed-1", "Draining").await?;
     expiring.refresh(&cluster).await?;
     cluster.state_is("sealed-1", "Active").await?;
