@@ -27,8 +27,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What gRPC of Go allows for headers, and so what kubelet and containerd allow each other.
 pub(super) const MOST_HEADER_BYTES: u32 = 16 << 20;
-/// Calls that were given up and are not noticed yet: kubelet may give up many at once.
-pub(super) const MOST_RESETS: usize = 1_024;
+/// Calls that were given up before they were looked at. While the machine is too busy to run the
+/// proxy, all that kubelet began and gave up comes in one piece: as many as it may have at once.
+const MOST_GIVEN_UP: usize = MOST_CALLS as usize;
 /// Until the next try where accepting fails, as without free files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,8 +101,9 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MOST_HEADER_BYTES)
-        .max_pending_accept_reset_streams(MOST_RESETS)
-        .max_local_error_reset_streams(MOST_RESETS)
+        .max_pending_accept_reset_streams(MOST_GIVEN_UP)
+        // It would be counted over the connection's whole life, and kubelet's lasts for months.
+        .max_local_error_reset_streams(None)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let ended = tokio::select! {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::ProxySettings;
 use super::call::RequestBody;
-use super::connection::{MOST_HEADER_BYTES, MOST_RESETS};
+use super::connection::MOST_HEADER_BYTES;
 use crate::metrics::ShimMetrics;
 
 /// Between two tries.
@@ -21,6 +21,8 @@ const ONE_TRY: Duration = Duration::from_secs(2);
 /// As those towards kubelet: what one side takes the other may hold.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Calls given up whose last frames from containerd are still awaited, to be passed over.
+const MOST_GIVEN_UP: usize = 1_024;
 
 type Sender = SendRequest<RequestBody>;
 
@@ -100,7 +102,9 @@ impl Upstream {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MOST_HEADER_BYTES)
-            .max_concurrent_reset_streams(MOST_RESETS)
+            .max_concurrent_reset_streams(MOST_GIVEN_UP)
+            // Frames for calls given up long ago are no attack, however many in a connection's life.
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;

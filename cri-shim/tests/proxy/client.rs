@@ -4,8 +4,11 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{DuplexStream, ReadHalf};
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) struct Client {
@@ -28,9 +31,62 @@ pub(crate) struct Call {
     got: Mutex<Option<(HeaderMap, RecvStream, Vec<u8>)>>,
 }
 
+/// Keeps what a client says: a process that the machine has no time for.
+pub(crate) struct Hold {
+    released: watch::Sender<bool>,
+    _pump: AbortOnDropHandle<()>,
+}
+
+impl Hold {
+    pub(crate) fn hold(&self) {
+        self.released.send_replace(false);
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+}
+
+/// Passes on what is said while it is not held back, and keeps it otherwise.
+async fn pump(mut from: ReadHalf<DuplexStream>, mut to: OwnedWriteHalf, held: watch::Sender<bool>) {
+    let mut released = held.subscribe();
+    let mut kept = Vec::new();
+    loop {
+        tokio::select! {
+            read = from.read_buf(&mut kept) => if read.unwrap() == 0 { return },
+            _ = released.changed() => {}
+        }
+        if *released.borrow() {
+            to.write_all(&kept).await.unwrap();
+            kept.clear();
+        }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(path: &std::path::Path) -> Self {
-        let stream = UnixStream::connect(path).await.unwrap();
+        Self::over(UnixStream::connect(path).await.unwrap()).await
+    }
+
+    /// One whose words can be held back.
+    pub(crate) async fn held(path: &std::path::Path) -> (Self, Hold) {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let (mut answers, to) = UnixStream::connect(path).await.unwrap().into_split();
+        let (from, mut back) = tokio::io::split(theirs);
+        let released = watch::Sender::new(true);
+        let said = pump(from, to, released.clone());
+        let pump = tokio::spawn(async move {
+            let answers = tokio::io::copy(&mut answers, &mut back);
+            let _ = tokio::join!(said, answers);
+        });
+        let hold = Hold {
+            released,
+            _pump: AbortOnDropHandle::new(pump),
+        };
+        (Self::over(ours).await, hold)
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)

@@ -341,16 +341,22 @@ async fn the_guard_lets_pods_through_while_the_seal_is_usable() {
 #[tokio::test]
 async fn many_calls_given_up_at_once_are_no_attack() {
     let rig = Rig::start(Does::Hang).await;
-    let mut client = rig.client().await;
-    for _ in 0..20 {
+    let (mut client, hold) = rig.held_client().await;
+    let answer = soon("an answer", client.call("/quick", &[], &[b"x"])).await;
+    assert_eq!(answer.unwrap().body, b"x");
+    hold.hold();
+    for _ in 0..70 {
         let mut calls = Vec::new();
         for _ in 0..64 {
             calls.push(client.begin(UNARY, &[], &[b"x"]).await);
         }
+        // Said before it is given up: what was never said needs no giving up.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         for call in calls {
             call.give_up(Reason::CANCEL);
         }
     }
+    hold.release();
     let answer = soon("an answer", client.call("/quick", &[], &[b"x"])).await;
     assert_eq!(answer.unwrap().body, b"x");
 }

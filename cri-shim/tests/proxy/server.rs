@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::client::Client;
+use super::client::{Client, Hold};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Does {
@@ -102,7 +102,10 @@ impl Rig {
                     let mut builder = h2::server::Builder::new();
                     builder
                         .initial_window_size(1 << 20)
-                        .initial_connection_window_size(4 << 20);
+                        .initial_connection_window_size(4 << 20)
+                        // As gRPC of Go, which counts no resets.
+                        .max_pending_accept_reset_streams(usize::MAX)
+                        .max_local_error_reset_streams(None);
                     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
                         return;
                     };
@@ -132,6 +135,11 @@ impl Rig {
 
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.folder.path().join("cri.sock")).await
+    }
+
+    /// A client whose words come in one piece, once they are let go.
+    pub(crate) async fn held_client(&self) -> (Client, Hold) {
+        Client::held(&self.folder.path().join("cri.sock")).await
     }
 
     pub(crate) async fn saw(&self) -> Saw {
