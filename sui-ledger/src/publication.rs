@@ -81,11 +81,14 @@ impl Made {
             .filter(|created| !created.package)
             .map(|created| created.id)
             .collect();
-        let mut objects = Vec::new();
-        for batch in others.chunks(MAX_BATCH) {
-            let reads = client.read_objects(batch).await?.value;
-            objects.extend(reads.iter().filter_map(|read| read.found()).cloned());
+        // A publication of ours makes a handful.
+        if others.len() > MAX_BATCH {
+            let found = others.len();
+            return Err(PublishError::TooMany { found }.into());
         }
+        let reads = client.read_objects(&others).await?.value;
+        let found = reads.iter().filter_map(|read| read.found());
+        let objects = found.cloned().collect();
         Ok(Self {
             package: *package,
             objects,

@@ -4,7 +4,7 @@ use seal::{Address, ObjectId, UnixMillis};
 use sui_rpc::field::{FieldMask, FieldMaskUtil};
 use sui_rpc::proto::sui::rpc::v2::{
     BatchGetObjectsRequest, GetCheckpointRequest, GetEpochRequest, GetObjectRequest,
-    GetServiceInfoRequest, ListOwnedObjectsRequest,
+    GetServiceInfoRequest, ListOwnedObjectsRequest, Object as ProtoObject,
 };
 use sui_sdk_types::StructTag;
 
@@ -117,37 +117,39 @@ impl LedgerClient {
 
     /// Reads one object. One that is not there is [`LedgerError::NotFound`].
     pub async fn get_object(&self, id: &ObjectId) -> Result<Answer<Object>, LedgerError> {
-        let request = get_object_request(id).with_read_mask(FieldMask::from_paths(READ_MASK));
-        self.call(
-            Method::Object,
-            self.settings.read_deadline,
-            request,
-            |mut sdk, request| async move { sdk.ledger_client().get_object(request).await },
-            |answer| {
-                let object = Object::read(answer.object.ok_or(AnswerError::Empty)?)?;
-                if object.id == *id {
-                    Ok(object)
-                } else {
-                    Err(AnswerError::Unasked.into())
-                }
-            },
-        )
+        let mask = FieldMask::from_paths(READ_MASK);
+        self.object(id, mask, |object| {
+            let object = Object::read(object)?;
+            if object.id == *id {
+                Ok(object)
+            } else {
+                Err(AnswerError::Unasked)
+            }
+        })
         .await
     }
 
     /// Reads where a package comes from; none where the object is no package. One that is not
     /// there is [`LedgerError::NotFound`].
     pub async fn get_package(&self, id: &ObjectId) -> Result<Answer<Option<Package>>, LedgerError> {
-        let request = get_object_request(id).with_read_mask(FieldMask::from_paths(PACKAGE_MASK));
+        let mask = FieldMask::from_paths(PACKAGE_MASK);
+        self.object(id, mask, |object| Package::read(object, id))
+            .await
+    }
+
+    async fn object<T>(
+        &self,
+        id: &ObjectId,
+        mask: FieldMask,
+        read: impl FnOnce(ProtoObject) -> Result<T, AnswerError>,
+    ) -> Result<Answer<T>, LedgerError> {
+        let request = get_object_request(id).with_read_mask(mask);
         self.call(
             Method::Object,
             self.settings.read_deadline,
             request,
             |mut sdk, request| async move { sdk.ledger_client().get_object(request).await },
-            |answer| {
-                let object = answer.object.ok_or(AnswerError::Empty)?;
-                Ok(Package::read(object, id)?)
-            },
+            |answer| Ok(read(answer.object.ok_or(AnswerError::Empty)?)?),
         )
         .await
     }

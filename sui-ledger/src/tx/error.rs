@@ -145,6 +145,12 @@ pub enum PublishError {
         /// Its Move type.
         what: &'static str,
     },
+    /// No publication of this contract.
+    #[error("the publication made {found} objects, and the contract's makes a few")]
+    TooMany {
+        /// How many.
+        found: usize,
+    },
 }
 
 impl TxError {
