@@ -17,6 +17,7 @@ pub mod control;
 pub mod demo;
 pub mod failure;
 pub mod kubeconfig;
+pub mod local;
 pub mod logging;
 pub mod output;
 pub mod progress;

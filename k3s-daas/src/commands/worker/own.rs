@@ -3,23 +3,27 @@
 //!
 //! Errors: what the worker refuses is told in its own words, sorted by the status of its answer.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use reqwest::RequestBuilder;
 use seal::{NodeName, SealToken};
 use serde_json::{Value, json};
 
 use super::token_file;
 use crate::commands::Context;
 use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
-use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::local::{LocalClient, Peer};
 
-/// Longer than the worker's own deadline for an order.
-const WITHIN: Duration = Duration::from_secs(200);
-/// Host names mean nothing there.
-const BASE: &str = "http://worker";
+static WORKER: Peer = Peer {
+    name: "worker",
+    absent: "no worker runs here",
+    when_absent: "`systemctl start k3s-daas-worker`; `k3s-daas doctor --worker` says more",
+    when_refused: "run it as root",
+    // Longer than the worker's own deadline for an order.
+    within: Duration::from_secs(200),
+};
 
 /// The worker of this machine.
 pub(super) struct Own {
@@ -27,8 +31,7 @@ pub(super) struct Own {
     pub(super) config: WorkerConfig,
     /// The machine's node.
     pub(super) node: NodeName,
-    http: reqwest::Client,
-    socket: PathBuf,
+    client: LocalClient,
 }
 
 impl Own {
@@ -40,22 +43,11 @@ impl Own {
             Failure::message(Kind::Usage, "the node has no name")
                 .next("set id in the section node (node_id), or give --config")
         })?;
-        let socket = config.worker_api_socket.clone();
-        // What is wrong is said better by the socket than by a request.
-        if let Err(error) = tokio::net::UnixStream::connect(&socket).await {
-            return Err(unreachable(&socket, error));
-        }
-        let http = reqwest::Client::builder()
-            .unix_socket(socket.clone())
-            .timeout(WITHIN)
-            .no_proxy()
-            .build()
-            .or_fail(Kind::Failed, "can't make a client")?;
+        let client = LocalClient::open(config.worker_api_socket.clone(), &WORKER).await?;
         Ok(Self {
             config,
             node,
-            http,
-            socket,
+            client,
         })
     }
 
@@ -70,7 +62,7 @@ impl Own {
 
     /// What the worker says at this path; `token` goes along where it is needed.
     pub(super) async fn get(&self, path: &str, token: Option<&SealToken>) -> Outcome<Value> {
-        let request = self.http.request(Method::GET, format!("{BASE}{path}"));
+        let request = self.client.request(Method::GET, path);
         let request = match token {
             Some(token) => request.bearer_auth(token.reveal().as_str()),
             None => request,
@@ -83,15 +75,12 @@ impl Own {
         if let Some(fields) = body.as_object_mut() {
             fields.insert("node_id".to_owned(), json!(self.node));
         }
-        let request = self.http.post(format!("{BASE}{path}")).json(&body);
+        let request = self.client.request(Method::POST, path).json(&body);
         self.answer(request).await
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Outcome<Value> {
-        let doing = || format!("the worker at {} does not answer", self.socket.display());
-        let answer = request.send().await.or_fail(Kind::Unavailable, doing())?;
-        let status = answer.status();
-        let body = answer.bytes().await.or_fail(Kind::Unavailable, doing())?;
+    async fn answer(&self, request: RequestBuilder) -> Outcome<Value> {
+        let (status, body) = self.client.answer(request).await?;
         // What serde says of it may quote a secret.
         let said = serde_json::from_slice::<Value>(&body)
             .map_err(|_| Failure::message(Kind::Failed, "the worker's answer can't be read"));
@@ -115,22 +104,6 @@ fn refused(status: StatusCode, said: &Value) -> Failure {
         _ => Kind::Failed,
     };
     Failure::message(kind, detail)
-}
-
-fn unreachable(socket: &Path, error: std::io::Error) -> Failure {
-    let at = socket.display();
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            let text = format!("no worker runs here: nobody answers at {at}");
-            Failure::message(Kind::Unavailable, text)
-                .next("`systemctl start k3s-daas-worker`; `k3s-daas doctor --worker` says more")
-        }
-        ErrorKind::PermissionDenied => {
-            Failure::message(Kind::Failed, format!("this user may not open {at}"))
-                .next("run it as root")
-        }
-        _ => Failure::new(Kind::Failed, error).context(format!("can't open {at}")),
-    }
 }
 
 #[cfg(test)]
