@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::own::Own;
+use crate::causes::in_one_line;
 use crate::commands::Context;
 use crate::commands::seal::time;
 use crate::failure::Outcome;
@@ -15,8 +16,11 @@ struct Status {
     /// As `GET /health` answers.
     #[serde(flatten)]
     health: Value,
-    /// As `GET /api/v1/metrics` answers; none before the first look, or without a seal token.
+    /// As `GET /api/v1/metrics` answers.
     usage: Option<Value>,
+    /// Why there are no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_usage: Option<String>,
 }
 
 /// Runs `worker status`.
@@ -24,11 +28,23 @@ pub(super) async fn run(context: &Context) -> Outcome {
     let own = Own::of(context).await?;
     let health = own.get("/health", None).await?;
     let usage = match own.token() {
-        // No figures yet are no failure.
-        Some(token) => own.get("/api/v1/metrics", Some(&token)).await.ok(),
-        None => None,
+        Some(token) => {
+            let usage = own.get("/api/v1/metrics", Some(&token)).await;
+            // The rest is worth to be seen.
+            usage.map_err(|failure| in_one_line(failure.cause.as_ref()))
+        }
+        None => Err("the machine has no seal token to ask with".to_owned()),
     };
-    output::print(context.format(), &Status { health, usage }, for_people)
+    let (usage, no_usage) = match usage {
+        Ok(usage) => (Some(usage), None),
+        Err(why) => (None, Some(why)),
+    };
+    let status = Status {
+        health,
+        usage,
+        no_usage,
+    };
+    output::print(context.format(), &status, for_people)
 }
 
 fn for_people(status: &Status) -> String {
@@ -48,7 +64,7 @@ fn for_people(status: &Status) -> String {
         let at = at.and_then(|at| time(seal::UnixMillis(at)));
         at.unwrap_or_else(|| "-".to_owned())
     };
-    output::facts([
+    let facts = output::facts([
         ("node", said("/node_id")),
         ("mode", said("/mode")),
         ("seal", seal),
@@ -59,7 +75,11 @@ fn for_people(status: &Status) -> String {
         ("containers", text(figure("container_count"))),
         ("processors", percent("cpu_usage")),
         ("memory", percent("memory_usage")),
-    ])
+    ]);
+    match &status.no_usage {
+        Some(why) => format!("{facts}\nno figures: {why}"),
+        None => facts,
+    }
 }
 
 fn text(value: Option<&Value>) -> String {
@@ -85,6 +105,7 @@ mod tests {
                 "containerd": "unknown",
             }),
             usage: Some(json!({ "cpu_usage": 45.24, "timestamp": 1 })),
+            no_usage: None,
         });
         for wanted in [
             "worker-001",
@@ -96,5 +117,16 @@ mod tests {
         }
         let memory = told.lines().find(|line| line.contains("memory")).unwrap();
         assert!(memory.trim_end().ends_with('-'), "{memory}");
+        assert!(!told.contains("no figures"), "{told}");
+    }
+
+    #[test]
+    fn why_there_are_no_figures_is_told() {
+        let told = for_people(&Status {
+            health: json!({ "status": "ok" }),
+            usage: None,
+            no_usage: Some("the token is not that of this machine's seal".to_owned()),
+        });
+        assert!(told.ends_with("no figures: the token is not that of this machine's seal"));
     }
 }
