@@ -12,7 +12,7 @@ mod own;
 mod run;
 mod status;
 
-pub(super) use contract::contract_ids;
+pub(super) use contract::{Keep, contract_ids};
 pub use install::{InstallArgs, UninstallArgs};
 pub use orders::StakeArgs;
 pub(super) use run::{check, cluster, token_file};

@@ -20,16 +20,26 @@ use crate::secrets::make_private_folder;
 const FOUND: &str = "contract.toml";
 const GIVE_FILE: &str = "give staking_contract the file that `contract publish` wrote";
 
+/// Whether what the chain said is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Keep {
+    /// For the next start, by the worker itself.
+    Found,
+    /// By whoever only looks.
+    Nothing,
+}
+
 /// The contract's ids.
 pub(in crate::commands) async fn contract_ids(
     contract: &StakingContract,
     config: &WorkerConfig,
+    keep: Keep,
 ) -> Outcome<ContractIds> {
     let mut ids = match contract {
         StakingContract::File(path) => ContractIds::load(path)
             .or_fail(Kind::Usage, "the contract is not known")
             .map_err(|failure| failure.next(GIVE_FILE))?,
-        StakingContract::Package(id) => of_package(id, config).await?,
+        StakingContract::Package(id) => of_package(id, config, keep).await?,
     };
     if let Some(endpoint) = &config.sui_rpc_endpoint {
         ids.endpoint.clone_from(&endpoint.0);
@@ -38,7 +48,7 @@ pub(in crate::commands) async fn contract_ids(
 }
 
 /// What was found before, or what the chain says.
-async fn of_package(id: &ObjectId, config: &WorkerConfig) -> Outcome<ContractIds> {
+async fn of_package(id: &ObjectId, config: &WorkerConfig, keep: Keep) -> Outcome<ContractIds> {
     let path = config.worker_state_dir.join(FOUND);
     match kept(&path, id) {
         Ok(Some(ids)) => return Ok(ids),
@@ -55,9 +65,11 @@ async fn of_package(id: &ObjectId, config: &WorkerConfig) -> Outcome<ContractIds
         .await
         .map_err(|error| not_found(error, &endpoint.0))?;
     tracing::info!(package = %id, pool = %ids.pool, chain = %ids.chain_id, "found the contract");
-    make_private_folder(&config.worker_state_dir)?;
-    ids.save(&path)
-        .or_fail(Kind::Failed, "what was found can't be kept")?;
+    if keep == Keep::Found {
+        make_private_folder(&config.worker_state_dir)?;
+        ids.save(&path)
+            .or_fail(Kind::Failed, "what was found can't be kept")?;
+    }
     Ok(ids)
 }
 
@@ -117,23 +129,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let devnet = Devnet::start(DevnetConfig::for_tests()).await.unwrap();
         let package = StakingContract::Package(devnet.ids.original_package);
-        let nowhere = contract_ids(&package, &config(folder.path(), None)).await;
+        let nowhere = contract_ids(&package, &config(folder.path(), None), Keep::Found).await;
         assert_eq!(nowhere.unwrap_err().kind, Kind::Usage);
 
         let there = config(folder.path(), Some(&devnet.rpc_url));
-        let ids = contract_ids(&package, &there).await.unwrap();
+        let looked = contract_ids(&package, &there, Keep::Nothing).await.unwrap();
+        assert!(!there.worker_state_dir.exists(), "a look writes nothing");
+        let ids = contract_ids(&package, &there, Keep::Found).await.unwrap();
+        assert_eq!(looked, ids);
         assert_eq!(ids.pool, devnet.ids.pool);
         assert_eq!(ids.chain_id, devnet.ids.chain_id);
         let pool = StakingContract::Package(devnet.ids.pool);
-        let refused = contract_ids(&pool, &there).await.unwrap_err();
+        let refused = contract_ids(&pool, &there, Keep::Found).await.unwrap_err();
         assert_eq!(refused.kind, Kind::Usage);
         assert!(refused.next_step.unwrap().contains("rpc_endpoint"));
 
         // A machine that boots while the chain is away.
         devnet.shutdown().await;
-        assert_eq!(contract_ids(&package, &there).await.unwrap(), ids);
+        let kept = contract_ids(&package, &there, Keep::Nothing).await;
+        assert_eq!(kept.unwrap(), ids);
         // What is kept is another package's by now: it has to be looked for.
-        let gone = contract_ids(&pool, &there).await.unwrap_err();
+        let gone = contract_ids(&pool, &there, Keep::Found).await.unwrap_err();
         assert_eq!(gone.kind, Kind::Unavailable);
     }
 }

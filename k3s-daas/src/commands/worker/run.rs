@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use cri_shim::guard::GuardSettings;
+use sui_ledger::manifest::ContractIds;
 
-use super::contract::contract_ids;
+use super::contract::{Keep, contract_ids};
 use crate::commands::Context;
 use crate::config::keys::{Group, WorkerConfig, WorkerKeys};
 use crate::failure::{Failure, Kind, Outcome};
@@ -18,7 +19,8 @@ pub(in crate::commands) use api::cluster;
 /// Runs a worker until SIGTERM.
 pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
     let config = keys.resolve(&context.sources)?;
-    let settings = settings(&config).await?;
+    let contract = contract(&config, Keep::Found).await?;
+    let settings = settings(&config, contract)?;
     let shutdown = shutdown::on_signal()?;
     let mut worker = worker::start(settings).await?;
     let ended = tokio::select! {
@@ -29,27 +31,35 @@ pub(super) async fn run(context: &Context, keys: &WorkerKeys) -> Outcome {
     ended
 }
 
-/// Says what is wrong with a configuration.
-pub(in crate::commands) async fn check(config: &WorkerConfig) -> Outcome {
-    settings(config).await.map(drop)
+/// Says what is wrong with a configuration, and which contract it names. Writes nothing.
+pub(in crate::commands) async fn check(config: &WorkerConfig) -> Outcome<Option<ContractIds>> {
+    let contract = contract(config, Keep::Nothing).await?;
+    settings(config, contract.clone())?;
+    Ok(contract)
+}
+
+/// The contract that the seal is followed in, where one is configured.
+async fn contract(config: &WorkerConfig, keep: Keep) -> Outcome<Option<ContractIds>> {
+    match &config.sui_staking_contract {
+        Some(contract) => Ok(Some(contract_ids(contract, config, keep).await?)),
+        None => Ok(None),
+    }
 }
 
 /// What a worker runs on by this configuration.
-async fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
+fn settings(config: &WorkerConfig, contract: Option<ContractIds>) -> Outcome<WorkerSettings> {
     let node = config.node_id.as_ref().ok_or_else(|| {
         Failure::message(Kind::Usage, "the node has no name")
             .next("set id in the section node (node_id): the name that its seal is staked for")
     })?;
-    let seal = if let Some(contract) = &config.sui_staking_contract {
-        Some(SealSettings {
-            ids: contract_ids(contract, config).await?,
-            token_file: token_file(config),
-            every: config.worker_seal_seconds.0,
-        })
-    } else {
+    let seal = contract.clone().map(|ids| SealSettings {
+        ids,
+        token_file: token_file(config),
+        every: config.worker_seal_seconds.0,
+    });
+    if seal.is_none() {
         tracing::warn!("no staking_contract is configured: the machine's seal is not followed");
-        None
-    };
+    }
     let guard = config.worker_guard.then(|| GuardSettings {
         grace: config.worker_guard_grace_seconds.0,
         exempt: config
@@ -60,7 +70,6 @@ async fn settings(config: &WorkerConfig) -> Outcome<WorkerSettings> {
             .collect(),
         node: node.to_string(),
     });
-    let contract = seal.as_ref().map(|seal| seal.ids.clone());
     Ok(WorkerSettings {
         api: api::settings(config, node, contract)?,
         mode: config.worker_mode,
