@@ -18,6 +18,7 @@ pub mod launch;
 mod render;
 mod settings;
 mod systemd;
+mod unit;
 mod webhook_kubeconfig;
 mod worker;
 
@@ -28,4 +29,6 @@ pub use settings::{
     ClientCertificate, DEFAULT_AUDIENCES, GateMode, LongestWatch, PackagedComponent, Profile,
     RenderError, Settings, SystemdUnits,
 };
-pub use worker::{SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker};
+pub use worker::{
+    RUN_FOLDER, SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker,
+};

@@ -1,6 +1,7 @@
 //! The systemd units: the webhooks, and K3s's order after them.
 
 use crate::settings::SystemdUnits;
+use crate::unit;
 
 /// The webhooks' unit.
 pub(crate) fn service(units: &SystemdUnits) -> String {
@@ -9,7 +10,7 @@ pub(crate) fn service(units: &SystemdUnits) -> String {
         configuration,
         user,
     } = units;
-    let (binary, configuration) = (binary.display(), configuration.display());
+    let (binary, configuration) = (unit::word(binary), unit::argument(configuration));
     format!(
         "# The webhooks that K3s asks who a token belongs to and what it may do.
 [Unit]

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::RenderedFile;
 use crate::settings::{RenderError, absolute};
+use crate::unit;
 
 /// What a worker's files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct WorkerFiles {
     pub state_dir: PathBuf,
     /// K3s's folder of configuration.
     pub k3s_config_dir: PathBuf,
+    /// Folders that it writes to besides these and [`RUN_FOLDER`].
+    pub writes: Vec<PathBuf>,
     /// Whether kubelet's calls come through; else only the service is rendered.
     pub proxy: bool,
 }
@@ -39,10 +42,13 @@ pub const SOCKET_UNIT: &str = "k3s-daas-cri.socket";
 pub const SERVICE_UNIT: &str = "k3s-daas-worker.service";
 /// The drop-in's name in K3s's `config.yaml.d`.
 pub(crate) const DROP_IN: &str = "50-k3s-daas-cri.yaml";
+/// What the units are wanted by.
+const SOCKET_STARTS_WITH: &str = "sockets.target";
+const SERVICE_STARTS_WITH: &str = "multi-user.target";
 /// Where administrators' units lie.
 const UNITS: &str = "/etc/systemd/system";
-/// Where unix sockets of ours lie below `/run`, `worker.sock` too.
-const RUN: &str = "k3s-daas";
+/// Where unix sockets of ours lie, `worker.sock` too; below `/run`, as systemd wants it.
+pub const RUN_FOLDER: &str = "/run/k3s-daas";
 
 impl WorkerFiles {
     /// The socket's unit.
@@ -60,6 +66,22 @@ impl WorkerFiles {
         let folder = self.k3s_config_dir.join("config.yaml.d");
         folder.join(DROP_IN)
     }
+
+    /// What makes systemd start the units at boot: each link, and the unit that it leads to.
+    pub fn links(&self) -> Vec<(PathBuf, PathBuf)> {
+        let link = |target: &str, unit: PathBuf| {
+            let name = unit.file_name().unwrap_or_default();
+            let wants = Path::new(UNITS).join(format!("{target}.wants"));
+            (wants.join(name), unit)
+        };
+        let socket = link(SOCKET_STARTS_WITH, self.socket_unit());
+        let service = link(SERVICE_STARTS_WITH, self.service_unit());
+        if self.proxy {
+            vec![socket, service]
+        } else {
+            vec![service]
+        }
+    }
 }
 
 /// Renders a worker's files, in the order in which they are installed: the drop-in comes last.
@@ -72,6 +94,9 @@ pub fn render_worker(files: &WorkerFiles) -> Result<Vec<RenderedFile>, RenderErr
         ("k3s_config_dir", &files.k3s_config_dir),
     ] {
         absolute(setting, path)?;
+    }
+    for path in &files.writes {
+        absolute("writes", path)?;
     }
     let file = |path, contents, purpose| RenderedFile {
         path,
@@ -123,9 +148,9 @@ TriggerLimitIntervalSec=0
 Service={SERVICE_UNIT}
 
 [Install]
-WantedBy=sockets.target
+WantedBy={SOCKET_STARTS_WITH}
 ",
-        files.cri_socket.display()
+        unit::whole(&files.cri_socket)
     )
 }
 
@@ -141,8 +166,14 @@ fn service(files: &WorkerFiles) -> String {
     } = files;
     let alone = binary.file_name().is_some_and(|name| name == WORKER_BINARY);
     let command = if alone { "" } else { " worker" };
-    let (binary, configuration) = (binary.display(), configuration.display());
-    let (state, k3s) = (state_dir.display(), k3s_config_dir.display());
+    let (binary, configuration) = (unit::word(binary), unit::argument(configuration));
+    let run = RUN_FOLDER.trim_start_matches("/run/");
+    let writes: Vec<String> = [state_dir, k3s_config_dir]
+        .into_iter()
+        .chain(&files.writes)
+        .map(|folder| unit::if_there(folder))
+        .collect();
+    let writes = writes.join(" ");
     let socket = if files.proxy {
         format!("Requires={SOCKET_UNIT}\nAfter={SOCKET_UNIT}\n")
     } else {
@@ -174,11 +205,13 @@ NoNewPrivileges=yes
 # Root's files and sockets, and the figures of other users' processes.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
 ProtectSystem=strict
+# Some versions of systemd leave it open when other settings below are on too.
+ReadOnlyPaths=/run
 # There before the service starts, also where no socket unit has made it; kubelet's socket stays in it.
-RuntimeDirectory={RUN}
+RuntimeDirectory={run}
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
-ReadWritePaths=-{state} -{k3s}
+ReadWritePaths={writes}
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
@@ -199,7 +232,7 @@ SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={SERVICE_STARTS_WITH}
 "
     )
 }
@@ -225,6 +258,7 @@ mod tests {
             cri_socket: "/run/k3s-daas/cri.sock".into(),
             state_dir: "/var/lib/k3s-daas-worker".into(),
             k3s_config_dir: "/etc/rancher/k3s".into(),
+            writes: Vec::new(),
             proxy: true,
         }
     }
@@ -276,6 +310,39 @@ mod tests {
             line("/b/k3s-daas-worker"),
             format!("ExecStart=/b/k3s-daas-worker {config}")
         );
+    }
+
+    #[test]
+    fn the_service_writes_where_it_is_told_to_and_nowhere_else() {
+        let service = service(&WorkerFiles {
+            writes: vec!["/srv/seal tokens".into()],
+            ..files()
+        });
+        let lines: Vec<&str> = service
+            .lines()
+            .filter(|line| line.contains("Paths="))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "ReadOnlyPaths=/run",
+                "ReadWritePaths=-/var/lib/k3s-daas-worker -/etc/rancher/k3s \"-/srv/seal tokens\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_links_are_those_that_the_units_ask_for() {
+        for file in render_worker(&files()).unwrap() {
+            let wanted = file
+                .contents
+                .lines()
+                .find_map(|line| line.strip_prefix("WantedBy="));
+            let link = files().links().into_iter().find(|link| link.1 == file.path);
+            let target = link.map(|(link, _)| link.parent().unwrap().to_owned());
+            let wanted = wanted.map(|wanted| Path::new(UNITS).join(format!("{wanted}.wants")));
+            assert_eq!(target, wanted, "{}", file.path.display());
+        }
     }
 
     #[test]

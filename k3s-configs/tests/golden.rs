@@ -116,6 +116,7 @@ fn the_committed_shim_is_what_the_templates_give() {
         cri_socket: "/run/k3s-daas/cri.sock".into(),
         state_dir: "/var/lib/k3s-daas-worker".into(),
         k3s_config_dir: "/etc/rancher/k3s".into(),
+        writes: Vec::new(),
         proxy: true,
     });
     // Their places on a machine, below the folder.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use cri_shim::probe;
 use k3s_configs::WorkerFiles;
 use seal::UnixMillis;
+use sui_ledger::manifest::ContractIds;
 
 use super::Check;
 use crate::causes::in_one_line;
 use crate::chain::Chain;
 use crate::commands::Context;
 use crate::commands::stake::read_token;
-use crate::commands::worker::{check, contract_ids, token_file};
+use crate::commands::worker::{Keep, check, contract_ids, token_file};
 use crate::config::keys::{Effective, Group, WorkerConfig, WorkerKeys, effective};
 use crate::seals::now;
 use crate::secrets::open_to_others;
@@ -51,11 +52,17 @@ pub(super) async fn checks(context: &Context) -> Vec<Check> {
     let Ok(config) = keys.resolve(&context.sources) else {
         return checks;
     };
-    match check(&config).await {
-        Ok(()) => checks.push(Check::ok(NAME, format!("{path} is right"))),
-        Err(failure) => checks.push(Check::failed(NAME, &failure)),
-    }
-    checks.extend(seal(&config).await);
+    let contract = match check(&config).await {
+        Ok(contract) => {
+            checks.push(Check::ok(NAME, format!("{path} is right")));
+            contract
+        }
+        Err(failure) => {
+            checks.push(Check::failed(NAME, &failure));
+            None
+        }
+    };
+    checks.extend(seal(&config, contract).await);
     checks.extend(reach::checks(&config).await);
     checks.push(answers("containerd", &config.worker_containerd_socket).await);
     if config.worker_mode == Mode::Proxy {
@@ -66,6 +73,7 @@ pub(super) async fn checks(context: &Context) -> Vec<Check> {
             cri_socket: config.worker_cri_socket.clone(),
             state_dir: config.worker_state_dir.clone(),
             k3s_config_dir: config.k3s_config_dir.clone(),
+            writes: Vec::new(),
             proxy: true,
         };
         checks.extend(kubelet::checks(&files));
@@ -84,8 +92,9 @@ fn wrong(key: Effective) -> Option<Check> {
     ))
 }
 
-/// The token, the chain, and how the seal stands.
-async fn seal(config: &WorkerConfig) -> Vec<Check> {
+/// The token, the chain, and how the seal stands. What the configuration's check has found of the
+/// contract is not looked for again.
+async fn seal(config: &WorkerConfig, found: Option<ContractIds>) -> Vec<Check> {
     let path = token_file(config);
     let file = path.display();
     let mut checks = Vec::new();
@@ -120,7 +129,10 @@ async fn seal(config: &WorkerConfig) -> Vec<Check> {
         ));
         return checks;
     };
-    let ids = contract_ids(contract, config).await;
+    let ids = match found {
+        Some(found) => Ok(found),
+        None => contract_ids(contract, config, Keep::Nothing).await,
+    };
     let chain = ids.and_then(|ids| Chain::reading(ids, CHAIN_WITHIN));
     let chain = match chain {
         Ok(chain) => chain,

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cri_shim::probe;
-use k3s_configs::{SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker};
+use k3s_configs::{
+    RUN_FOLDER, SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker,
+};
 use serde::Serialize;
 
-use super::machine::Machine;
+use super::machine::{Machine, UnitState};
+use super::token_file;
 use crate::commands::Context;
 use crate::commands::doctor::{State, kubelet_way};
 use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
@@ -157,8 +160,22 @@ fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<
         cri_socket: config.worker_cri_socket.clone(),
         state_dir: config.worker_state_dir.clone(),
         k3s_config_dir: config.k3s_config_dir.clone(),
+        writes: writes(config),
         proxy: config.worker_mode == Mode::Proxy,
     })
+}
+
+/// Folders of files that the worker makes elsewhere than where it usually does.
+fn writes(config: &WorkerConfig) -> Vec<PathBuf> {
+    let usual = [&config.worker_state_dir, &config.k3s_config_dir];
+    let mut folders: Vec<PathBuf> = [&config.worker_api_socket, &token_file(config)]
+        .into_iter()
+        .filter_map(|file| file.parent().map(Path::to_owned))
+        .filter(|folder| !folder.starts_with(RUN_FOLDER))
+        .filter(|folder| !usual.iter().any(|usual| folder.starts_with(usual)))
+        .collect();
+    folders.dedup();
+    folders
 }
 
 /// The worker's own program where it lies beside this one: it takes less of the machine's memory.
@@ -183,16 +200,33 @@ pub(super) async fn installed(
     let (drop_ins, units): (Vec<_>, Vec<_>) = rendered
         .iter()
         .partition(|file| file.path == files.drop_in());
+    // systemd goes on to hold the socket that it has, wherever its unit says by now.
+    let mut socket_moves = false;
     for unit in units {
+        let was_there = machine.place(&unit.path).exists();
         let changed = machine.write(unit)?;
+        socket_moves |= was_there && changed && unit.path == files.socket_unit();
         done.step(written(machine, &unit.path, changed));
     }
     // The service may write nowhere else, and only where there is a folder when it starts.
     machine.folder(&files.state_dir, 0o700)?;
     machine.folder(&files.k3s_config_dir, 0o755)?;
+    for folder in &files.writes {
+        machine.folder(folder, 0o700)?;
+    }
+    if !machine.is_live() {
+        for (link, unit) in files.links() {
+            let changed = machine.link(&link, &unit)?;
+            done.step(written(machine, &link, changed));
+        }
+    }
     machine.tell(&["daemon-reload"]).await?;
     if files.proxy {
         machine.tell(&["enable", "--now", SOCKET_UNIT]).await?;
+        if socket_moves {
+            machine.tell(&["restart", SOCKET_UNIT]).await?;
+            done.step(format!("restarted {SOCKET_UNIT}, whose unit has changed"));
+        }
     }
     machine.tell(&["enable", SERVICE_UNIT]).await?;
     // Whoever calls meanwhile waits at the socket.
@@ -234,12 +268,18 @@ async fn answering(machine: &Machine, files: &WorkerFiles, agent: &str) -> Outco
             Ok(version) => return Ok(format!("{version} answers through the shim")),
             Err(why) => why,
         };
-        if !machine.runs(agent).await? {
+        let state = machine.state(agent).await?;
+        if state == UnitState::Down {
             return Ok(format!(
                 "{agent} is down, and its containerd with it: not tried"
             ));
         }
         if began.elapsed() > ANSWERS_WITHIN {
+            if state == UnitState::Starting {
+                return Ok(format!(
+                    "{agent} is still starting, without a containerd so far: not tried"
+                ));
+            }
             let text = format!("containerd does not answer through the shim: {why}");
             return Err(Failure::message(Kind::Unavailable, text)
                 .next("kubelet was left as it was; look at `k3s-daas doctor --worker`"));
@@ -266,7 +306,7 @@ pub(super) async fn uninstalled(
         }
     }
     // Also where the drop-in was gone already: a kubelet that began with it still goes here.
-    if machine.runs(agent).await? {
+    if machine.state(agent).await? != UnitState::Down {
         machine.tell(&["restart", agent]).await?;
         done.step(format!("restarted {agent}: kubelet goes to containerd"));
     }
@@ -278,6 +318,12 @@ pub(super) async fn uninstalled(
             machine.tell(&["disable", "--now", unit]).await?;
             machine.remove(&path)?;
             done.step(removed(&path));
+        }
+    }
+    for (link, _) in files.links() {
+        // Gone already where systemd was told.
+        if machine.remove(&link)? {
+            done.step(removed(&link));
         }
     }
     machine.tell(&["daemon-reload"]).await?;

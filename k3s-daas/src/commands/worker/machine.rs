@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use k3s_configs::RenderedFile;
@@ -75,36 +76,73 @@ impl Machine {
         }
     }
 
+    /// Makes a unit start at boot on a machine whose systemd can't be told.
+    pub(super) fn link(&self, link: &Path, unit: &Path) -> Outcome<bool> {
+        let place = self.place(link);
+        if std::fs::read_link(&place).is_ok_and(|found| found == unit) {
+            return Ok(false);
+        }
+        let make = || {
+            std::fs::create_dir_all(place.parent().unwrap_or(Path::new("/")))?;
+            match std::fs::remove_file(&place) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            std::os::unix::fs::symlink(unit, &place)
+        };
+        make().or_fail(Kind::Failed, format!("can't make {}", place.display()))?;
+        Ok(true)
+    }
+
     /// Tells systemd something; on a machine that is not this one there is nobody to tell.
     pub(super) async fn tell(&self, arguments: &[&str]) -> Outcome {
         let Some(systemctl) = &self.systemctl else {
             return Ok(());
         };
         let told = ask(systemctl, arguments).await?;
-        if told.0 {
+        if told.status.success() {
             return Ok(());
         }
-        let text = format!("systemctl {} failed: {}", arguments.join(" "), told.1);
+        let said = String::from_utf8_lossy(&told.stderr);
+        let text = format!("systemctl {} failed: {}", arguments.join(" "), said.trim());
         let unit = arguments.last().copied().unwrap_or_default();
         Err(Failure::message(Kind::Failed, text)
             .next(format!("look at `journalctl --unit {unit}`")))
     }
 
-    /// Whether a unit runs.
-    pub(super) async fn runs(&self, unit: &str) -> Outcome<bool> {
-        match &self.systemctl {
-            Some(systemctl) => Ok(ask(systemctl, &["is-active", "--quiet", unit]).await?.0),
-            None => Ok(false),
-        }
+    /// How a unit stands.
+    pub(super) async fn state(&self, unit: &str) -> Outcome<UnitState> {
+        let Some(systemctl) = &self.systemctl else {
+            return Ok(UnitState::Down);
+        };
+        // It fails where the unit is not active, and says how it stands all the same.
+        let told = ask(systemctl, &["is-active", unit]).await?;
+        let said = String::from_utf8_lossy(&told.stdout);
+        Ok(match said.trim() {
+            "active" | "reloading" | "refreshing" => UnitState::Up,
+            "activating" => UnitState::Starting,
+            _ => UnitState::Down,
+        })
     }
 }
 
-async fn ask(systemctl: &Path, arguments: &[&str]) -> Outcome<(bool, String)> {
+/// How a unit stands (systemd(1), "Units").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnitState {
+    /// Its processes run.
+    Up,
+    /// It starts, or waits to be started again after it failed.
+    Starting,
+    /// Nothing of it runs.
+    Down,
+}
+
+async fn ask(systemctl: &Path, arguments: &[&str]) -> Outcome<Output> {
     let asked = Command::new(systemctl)
         .args(arguments)
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(WITHIN, asked)
+    tokio::time::timeout(WITHIN, asked)
         .await
         .map_err(|_| {
             let text = format!("systemctl {} took too long", arguments.join(" "));
@@ -113,9 +151,7 @@ async fn ask(systemctl: &Path, arguments: &[&str]) -> Outcome<(bool, String)> {
         .or_fail(Kind::Failed, "systemd can't be told")
         .map_err(|failure| {
             failure.next("give --root FOLDER to write the files for another machine")
-        })?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Ok((output.status.success(), said))
+        })
 }
 
 fn write(place: &Path, file: &RenderedFile) -> std::io::Result<()> {

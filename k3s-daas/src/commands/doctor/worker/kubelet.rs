@@ -191,6 +191,7 @@ mod tests {
             cri_socket: "/run/k3s-daas/cri.sock".into(),
             state_dir: "/s".into(),
             k3s_config_dir: folder.path().to_owned(),
+            writes: Vec::new(),
             proxy: true,
         };
         let checks = checks(&files);

@@ -10,13 +10,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(live: bool, agent_runs: bool) -> Self {
+    fn new(live: bool, agent: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = is-active ]; then exit {}; fi\n\
+            "#!/bin/sh\nif [ \"$1\" = is-active ]; then echo {}; exit 3; fi\n\
              printf '%s' \"$*\" >>{1}\n[ -e {2} ] && printf ' (drop-in)' >>{1}\necho >>{1}\n",
-            i32::from(!agent_runs),
+            agent,
             at("told").display(),
             at("root/etc/rancher/k3s/config.yaml.d/50-k3s-daas-cri.yaml").display(),
         );
@@ -32,6 +32,7 @@ impl Stage {
             cri_socket: at("cri.sock"),
             state_dir: at("state"),
             k3s_config_dir: "/etc/rancher/k3s".into(),
+            writes: vec![at("srv")],
             proxy: true,
         };
         Self {
@@ -60,7 +61,7 @@ fn args() -> InstallArgs {
 
 #[tokio::test]
 async fn staged_files_come_and_go_and_systemd_is_left_alone() {
-    let stage = Stage::new(false, true);
+    let stage = Stage::new(false, "active");
     let done = installed(&stage.machine, &stage.files, &args())
         .await
         .unwrap();
@@ -69,7 +70,13 @@ async fn staged_files_come_and_go_and_systemd_is_left_alone() {
         .iter()
         .filter(|step| step.starts_with("wrote"))
         .count();
-    assert_eq!(wrote, 3, "{done:?}");
+    assert_eq!(wrote, 5, "{done:?}");
+    for (link, unit) in stage.files.links() {
+        assert_eq!(
+            std::fs::read_link(stage.machine.place(&link)).unwrap(),
+            unit
+        );
+    }
     let drop_in = stage.machine.place(&stage.files.drop_in());
     assert!(drop_in.starts_with(stage.folder.path().join("root")));
     assert!(
@@ -88,6 +95,9 @@ async fn staged_files_come_and_go_and_systemd_is_left_alone() {
         .await
         .unwrap();
     assert!(!drop_in.exists());
+    for (link, _) in stage.files.links() {
+        assert!(!stage.machine.place(&link).is_symlink());
+    }
     let last = uninstalled(&stage.machine, &stage.files, "k3s-agent.service")
         .await
         .unwrap();
@@ -97,7 +107,7 @@ async fn staged_files_come_and_go_and_systemd_is_left_alone() {
 
 #[tokio::test]
 async fn kubelet_is_sent_there_last_and_taken_away_first() {
-    let stage = Stage::new(true, false);
+    let stage = Stage::new(true, "inactive");
     let done = installed(&stage.machine, &stage.files, &args()).await;
     let told = stage.told();
     let gone = uninstalled(&stage.machine, &stage.files, "k3s-agent.service").await;
@@ -124,20 +134,46 @@ async fn kubelet_is_sent_there_last_and_taken_away_first() {
 }
 
 #[tokio::test]
-async fn a_running_agent_is_restarted_before_the_shim_goes() {
-    let stage = Stage::new(true, true);
-    let drop_in = stage.machine.place(&stage.files.drop_in());
-    std::fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
-    std::fs::write(drop_in, "").unwrap();
-    uninstalled(&stage.machine, &stage.files, "k3s-agent.service")
-        .await
-        .unwrap();
-    assert_eq!(stage.told().first().unwrap(), "restart k3s-agent.service");
+async fn an_agent_that_runs_or_tries_to_is_restarted_before_the_shim_goes() {
+    for agent in ["active", "reloading", "activating"] {
+        let stage = Stage::new(true, agent);
+        let drop_in = stage.machine.place(&stage.files.drop_in());
+        std::fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
+        std::fs::write(drop_in, "").unwrap();
+        uninstalled(&stage.machine, &stage.files, "k3s-agent.service")
+            .await
+            .unwrap();
+        assert_eq!(stage.told().first().unwrap(), "restart k3s-agent.service");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_moves_is_restarted_and_one_that_stays_is_not() {
+    let mut stage = Stage::new(true, "inactive");
+    let restart = "restart k3s-daas-cri.socket";
+    for (socket, moves) in [
+        ("cri.sock", false),
+        ("other.sock", true),
+        ("other.sock", false),
+    ] {
+        stage.files.cri_socket = stage.folder.path().join(socket);
+        let before = stage.told().len();
+        installed(&stage.machine, &stage.files, &args())
+            .await
+            .unwrap();
+        let told = stage.told().split_off(before);
+        let at = |line: &str| told.iter().position(|told| told.starts_with(line));
+        assert_eq!(at(restart).is_some(), moves, "{told:?}");
+        assert!(
+            at(restart) < at("restart k3s-daas-worker.service"),
+            "{told:?}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn an_observing_worker_is_not_put_behind_kubelets_drop_in() {
-    let mut stage = Stage::new(false, true);
+    let mut stage = Stage::new(false, "active");
     installed(&stage.machine, &stage.files, &args())
         .await
         .unwrap();
@@ -156,18 +192,19 @@ async fn an_observing_worker_is_not_put_behind_kubelets_drop_in() {
 
 #[tokio::test]
 async fn what_the_service_writes_to_is_there_before_it_starts() {
-    let stage = Stage::new(false, true);
+    let stage = Stage::new(false, "active");
     installed(&stage.machine, &stage.files, &args())
         .await
         .unwrap();
-    for folder in [&stage.files.state_dir, &stage.files.k3s_config_dir] {
+    let usual = [&stage.files.state_dir, &stage.files.k3s_config_dir];
+    for folder in usual.into_iter().chain(&stage.files.writes) {
         assert!(stage.machine.place(folder).is_dir(), "{}", folder.display());
     }
 }
 
 #[tokio::test]
 async fn a_drop_in_of_an_earlier_folder_goes_too() {
-    let mut stage = Stage::new(false, true);
+    let mut stage = Stage::new(false, "active");
     installed(&stage.machine, &stage.files, &args())
         .await
         .unwrap();
