@@ -167,6 +167,11 @@ impl Command {
         matches!(self, Self::Server(_) | Self::Worker(_))
     }
 
+    /// Whether it is what `k3s-daas-worker` does too.
+    pub fn is_the_worker(&self) -> bool {
+        matches!(self, Self::Worker(args) if args.command.is_none())
+    }
+
     /// Whether all of it fits one thread: a machine is there for its pods.
     pub fn is_small(&self) -> bool {
         matches!(self, Self::Worker(_))
@@ -225,12 +230,27 @@ pub struct WorkerCli {
     pub keys: keys::WorkerKeys,
 }
 
-/// Parses the command line of the worker's own program.
+/// Parses the command line of the worker's own program, or one of `k3s-daas worker`.
 pub fn parse_worker(
     args: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<WorkerCli, clap::Error> {
-    let matches = annotate(WorkerCli::command()).try_get_matches_from(args)?;
-    WorkerCli::from_arg_matches(&matches)
+    let parse = |args: &[std::ffi::OsString]| {
+        let matches = annotate(WorkerCli::command()).try_get_matches_from(args)?;
+        WorkerCli::from_arg_matches(&matches)
+    };
+    let args: Vec<_> = args.into_iter().collect();
+    let own = parse(&args);
+    let without = |at: usize| -> Vec<_> {
+        let (before, after) = args.split_at(at);
+        before.iter().chain(after.iter().skip(1)).cloned().collect()
+    };
+    let words = args.iter().enumerate().skip(1);
+    let mut commands = words.filter(|(_, word)| *word == "worker");
+    own.or_else(|error| {
+        commands
+            .find_map(|(at, _)| parse(&without(at)).ok())
+            .ok_or(error)
+    })
 }
 
 #[cfg(test)]
@@ -240,6 +260,24 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_workers_own_program_knows_its_options_and_the_words_of_the_command() {
+        let parsed = |line: &str| {
+            let args = line.split(' ').map(std::ffi::OsString::from);
+            parse_worker(args).map(|cli| (cli.global.config, cli.keys.node_id))
+        };
+        let wanted = (Some("worker".into()), Some("worker".to_owned()));
+        for line in [
+            "k3s-daas-worker --config worker --node-id worker",
+            "k3s-daas worker --config worker --node-id worker",
+            "k3s-daas --config worker worker --node-id worker",
+        ] {
+            assert_eq!(parsed(line).unwrap(), wanted, "{line}");
+        }
+        assert!(parsed("k3s-daas-worker up").is_err());
+        assert!(parsed("k3s-daas-worker --help").is_err_and(|error| !error.use_stderr()));
     }
 
     #[test]

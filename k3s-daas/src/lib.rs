@@ -16,6 +16,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod failure;
+mod handover;
 pub mod kubeconfig;
 pub mod local;
 pub mod logging;
@@ -35,10 +36,14 @@ use failure::{Failure, Kind, Outcome};
 
 /// Runs the command line and gives the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match cli::parse(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match cli::parse(args.clone()) {
         Ok(cli) => cli,
         Err(error) => return unread(&error),
     };
+    if cli.command.is_the_worker() {
+        handover::to_the_workers_own(&args);
+    }
     let small = cli.command.is_small();
     finish(small, async {
         // Only the long-running ones narrate.

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use k3s_configs::WORKER_BINARY;
 use k8s_cri::v1;
 
 use super::{LOOK, WITHIN, client};
@@ -74,12 +73,7 @@ impl Shim {
             .chain(["sh", "-c", script]);
         let mut command = Command::new(words.next().context("a program")?);
         command.args(words);
-        let alone = program.with_file_name(WORKER_BINARY);
-        if alone.is_file() {
-            command.arg(alone);
-        } else {
-            command.arg(program).arg("worker");
-        }
+        command.arg(program).arg("worker");
         let at = |name: &str| self.folder.join(name).display().to_string();
         for (flag, value) in [
             ("--node-id", "worker-001".to_owned()),

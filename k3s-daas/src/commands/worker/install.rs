@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cri_shim::probe;
-use k3s_configs::{
-    RUN_FOLDER, SERVICE_UNIT, SOCKET_UNIT, WORKER_BINARY, WorkerFiles, render_worker,
-};
+use k3s_configs::{RUN_FOLDER, SERVICE_UNIT, SOCKET_UNIT, WorkerFiles, render_worker};
 use serde::Serialize;
 
 use super::machine::{Machine, UnitState};
@@ -20,6 +18,7 @@ use crate::commands::Context;
 use crate::commands::doctor::{State, kubelet_way};
 use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
+use crate::handover::beside;
 use crate::output;
 use crate::worker::Mode;
 
@@ -150,7 +149,11 @@ pub(super) async fn uninstall(context: &Context, args: &UninstallArgs) -> Outcom
 fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<WorkerFiles> {
     let binary = match &place.binary {
         Some(binary) => binary.clone(),
-        None => beside(std::env::current_exe().or_fail(Kind::Failed, "this program has no path")?),
+        None => {
+            let this = std::env::current_exe();
+            let this = this.or_fail(Kind::Failed, "this program has no path")?;
+            beside(this.clone()).unwrap_or(this)
+        }
     };
     let configuration = std::path::absolute(configuration)
         .or_fail(Kind::Failed, "the configuration has no path")?;
@@ -176,12 +179,6 @@ fn writes(config: &WorkerConfig) -> Vec<PathBuf> {
         .collect();
     folders.dedup();
     folders
-}
-
-/// The worker's own program where it lies beside this one: it takes less of the machine's memory.
-fn beside(this: PathBuf) -> PathBuf {
-    let own = this.with_file_name(WORKER_BINARY);
-    if own.is_file() { own } else { this }
 }
 
 pub(super) async fn installed(
@@ -306,7 +303,13 @@ pub(super) async fn uninstalled(
         }
     }
     // Also where the drop-in was gone already: a kubelet that began with it still goes here.
-    if machine.state(agent).await? != UnitState::Down {
+    let ours = [
+        files.service_unit(),
+        files.socket_unit(),
+        files.cri_socket.clone(),
+    ];
+    let any_left = !done.steps.is_empty() || ours.iter().any(|path| machine.place(path).exists());
+    if any_left && machine.state(agent).await? != UnitState::Down {
         machine.tell(&["restart", agent]).await?;
         done.step(format!("restarted {agent}: kubelet goes to containerd"));
     }
@@ -333,10 +336,12 @@ pub(super) async fn uninstalled(
     if done.steps.is_empty() {
         done.step("there was nothing to remove");
     }
+    // Gone only where it was never used.
     let state = machine.place(&files.state_dir);
+    let _ = std::fs::remove_dir(&state);
     if state.exists() {
         done.next = Some(format!(
-            "{} still holds the seal token; remove it when the machine is given up",
+            "{} may still hold the seal token; remove it when the machine is given up",
             state.display()
         ));
     }

@@ -215,13 +215,3 @@ async fn a_drop_in_of_an_earlier_folder_goes_too() {
         .unwrap();
     assert!(!before.exists());
 }
-
-#[test]
-fn the_workers_own_program_is_taken_where_it_lies_beside_this_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let this = folder.path().join("k3s-daas");
-    assert_eq!(beside(this.clone()), this);
-    let own = folder.path().join(WORKER_BINARY);
-    std::fs::write(&own, "").unwrap();
-    assert_eq!(beside(this), own);
-}
