@@ -10,4 +10,5 @@ pub mod promql;
 pub mod rig;
 pub mod stand_in;
 pub mod streams;
+pub mod systemd;
 pub mod worker;
