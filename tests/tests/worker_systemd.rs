@@ -4,6 +4,8 @@
 //! Shape: one machine, and what happens to one in its life, in turns. Needs root, systemd and what
 //!        `make workers` installs.
 
+#[path = "worker_systemd/k3s.rs"]
+mod k3s;
 #[path = "worker_systemd/scene.rs"]
 mod scene;
 
@@ -32,6 +34,15 @@ const INSTALL: [&str; 2] = ["install", "--restart-agent"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_worker_lives_under_systemd() {
     let all = tokio::time::timeout(ALL_WITHIN, all()).await;
+    if let Err(failure) = all.unwrap_or_else(|_| Err(anyhow::anyhow!("took too long"))) {
+        panic!("{failure:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stock_k3s_lives_behind_the_shim_under_systemd() {
+    let all = k3s::all("a_stock_k3s_lives_behind_the_shim_under_systemd");
+    let all = tokio::time::timeout(ALL_WITHIN, all).await;
     if let Err(failure) = all.unwrap_or_else(|_| Err(anyhow::anyhow!("took too long"))) {
         panic!("{failure:#}");
     }

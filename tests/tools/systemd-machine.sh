@@ -170,8 +170,9 @@ boot() {
     fi
     mount -t tmpfs -o mode=755 tmpfs "$root/dev"
     mkdir "$root/dev"/{pts,shm}
-    for one in null zero full random urandom tty; do
-        show "/dev/$one" "$root/dev/$one"
+    # Kubelet reads the kernel's messages.
+    for one in null zero full random urandom tty kmsg; do
+        [ ! -e "/dev/$one" ] || show "/dev/$one" "$root/dev/$one"
     done
     mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
     ln -s pts/ptmx "$root/dev/ptmx"

@@ -61,7 +61,11 @@ impl Scene {
         ];
         let machine = Machine::boot(&shown).await.context("the machine")?;
         let scene = Self { machine };
-        scene.write(&format!("/etc/systemd/system/{AGENT}"), AGENT_UNIT)?;
+        write(
+            &scene.machine,
+            &format!("/etc/systemd/system/{AGENT}"),
+            AGENT_UNIT,
+        )?;
         scene.configure("")?;
         scene.machine.run(&["systemctl", "daemon-reload"])?;
         scene.systemctl(&["enable", "--now", AGENT])?;
@@ -69,23 +73,11 @@ impl Scene {
         Ok(Some(scene))
     }
 
-    /// Writes a file of the machine.
-    pub(crate) fn write(&self, path: &str, text: &str) -> anyhow::Result<()> {
-        let script = "mkdir -p \"${0%/*}\" && cat >\"$0\"";
-        let mut command = self.machine.command(&["sh", "-c", script, path]);
-        let mut child = command.stdin(Stdio::piped()).spawn()?;
-        let mut stdin = child.stdin.take().context("its standard input")?;
-        stdin.write_all(text.as_bytes())?;
-        drop(stdin);
-        ensure!(child.wait()?.success(), "can't write {path}");
-        Ok(())
-    }
-
     /// Writes the worker's configuration, with these lines more.
     pub(crate) fn configure(&self, more: &str) -> anyhow::Result<()> {
         let text =
             format!("node:\n  id: worker-001\nworker:\n  metrics_listen: 127.0.0.1:9091\n{more}");
-        self.write(CONFIG, &text)
+        write(&self.machine, CONFIG, &text)
     }
 
     pub(crate) fn systemctl(&self, words: &[&str]) -> anyhow::Result<String> {
@@ -148,4 +140,16 @@ impl Scene {
         ensure!(state == "active", "{SOCKET_UNIT} is {state}");
         Ok(())
     }
+}
+
+/// Writes a file of a machine.
+pub(crate) fn write(machine: &Machine, path: &str, text: &str) -> anyhow::Result<()> {
+    let script = "mkdir -p \"${0%/*}\" && cat >\"$0\"";
+    let mut command = machine.command(&["sh", "-c", script, path]);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("its standard input")?;
+    stdin.write_all(text.as_bytes())?;
+    drop(stdin);
+    ensure!(child.wait()?.success(), "can't write {path}");
+    Ok(())
 }
