@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k3s_configs::WORKER_BINARY;
@@ -15,7 +15,7 @@ use crate::output;
 
 /// Comes back only where there is no other program, or it can't be started.
 pub(crate) fn to_the_workers_own(args: &[OsString]) {
-    let Some(own) = std::env::current_exe().ok().and_then(beside) else {
+    let Some(own) = std::env::current_exe().ok().and_then(|this| beside(&this)) else {
         return;
     };
     let Some((name, rest)) = args.split_first() else {
@@ -26,7 +26,7 @@ pub(crate) fn to_the_workers_own(args: &[OsString]) {
 }
 
 /// The worker's own program in the same folder.
-pub(crate) fn beside(this: PathBuf) -> Option<PathBuf> {
+pub(crate) fn beside(this: &Path) -> Option<PathBuf> {
     let own = this.with_file_name(WORKER_BINARY);
     own.is_file().then_some(own)
 }
@@ -39,9 +39,9 @@ mod tests {
     fn the_workers_own_program_is_taken_where_it_lies_beside_this_one() {
         let folder = tempfile::tempdir().unwrap();
         let this = folder.path().join("k3s-daas");
-        assert_eq!(beside(this.clone()), None);
+        assert_eq!(beside(&this), None);
         let own = folder.path().join(WORKER_BINARY);
         std::fs::write(&own, "").unwrap();
-        assert_eq!(beside(this), Some(own));
+        assert_eq!(beside(&this), Some(own));
     }
 }

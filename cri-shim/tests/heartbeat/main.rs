@@ -23,8 +23,8 @@ use tokio_util::task::AbortOnDropHandle;
 use cluster::{Cluster, Does};
 
 const EVERY: Duration = Duration::from_millis(100);
-/// An attempt ends after 15 s, and the pause after it is a second at most.
-const SLOW: Duration = Duration::from_secs(15);
+/// An attempt ends after 15 s, of which its connection took some, and there is a pause after it.
+const SLOW: Duration = Duration::from_secs(14);
 
 /// A machine that tells its figures.
 struct Machine {
@@ -91,7 +91,7 @@ impl Machine {
     async fn until(&self, result: &str, many: u64) {
         let began = Instant::now();
         while self.counted(result) < many {
-            assert!(began.elapsed() < Duration::from_secs(60), "{result}");
+            assert!(began.elapsed() < Duration::from_mins(1), "{result}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -176,7 +176,7 @@ async fn is_given_up(does: Does) {
     let machine = Machine::start(&cluster);
     let seen = cluster.requests(2).await;
     let after = seen[1].at.duration_since(seen[0].at);
-    assert!(after >= SLOW - Duration::from_secs(1), "after {after:?}");
+    assert!(after >= SLOW, "after {after:?}");
     machine.until("sent", 2).await;
     assert_eq!(machine.counted("unreachable"), 1);
 }
@@ -236,11 +236,11 @@ async fn a_bounded_number_waits_for_a_cluster_that_is_away() {
     let machine = Machine::of(&cluster, &cluster.ca, KEPT, Some(token(7)));
     machine.until("dropped", 5).await;
     let tries = cluster.seen();
-    let mut least = Duration::from_millis(500);
+    let mut shortest = Duration::from_millis(500);
     for two in tries.windows(2) {
         let pause = two[1].at.duration_since(two[0].at);
-        assert!(pause >= least, "{pause:?}, not {least:?}");
-        least *= 2;
+        assert!(pause >= shortest, "{pause:?}, not {shortest:?}");
+        shortest *= 2;
     }
     cluster.does(Does::kept());
     let seen = cluster.requests(cluster.seen().len() + KEPT).await;

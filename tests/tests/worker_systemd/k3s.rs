@@ -17,7 +17,7 @@ use super::scene::write;
 const UNIT: &str = "k3s.service";
 const NODE: &str = "worker-001";
 /// A server's first start, on a busy machine.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_mins(2);
 const METRICS: &str = "http://127.0.0.1:9091/metrics";
 /// As K3s's installer writes it, and where it finds runc's and containerd's programs.
 const K3S_UNIT: &str = "\

@@ -147,13 +147,12 @@ pub(super) async fn uninstall(context: &Context, args: &UninstallArgs) -> Outcom
 }
 
 fn files(place: &Place, config: &WorkerConfig, configuration: &Path) -> Outcome<WorkerFiles> {
-    let binary = match &place.binary {
-        Some(binary) => binary.clone(),
-        None => {
-            let this = std::env::current_exe();
-            let this = this.or_fail(Kind::Failed, "this program has no path")?;
-            beside(this.clone()).unwrap_or(this)
-        }
+    let binary = if let Some(binary) = &place.binary {
+        binary.clone()
+    } else {
+        let this = std::env::current_exe();
+        let this = this.or_fail(Kind::Failed, "this program has no path")?;
+        beside(&this).unwrap_or(this)
     };
     let configuration = std::path::absolute(configuration)
         .or_fail(Kind::Failed, "the configuration has no path")?;
