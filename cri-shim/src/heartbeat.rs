@@ -176,10 +176,8 @@ where
                         "the cluster takes no heartbeat now"
                     );
                     self.metrics.count(BeatResult::Unreachable, 1);
-                    let pause = self.backoff.next(rand::rng().random_range(0.0..=1.0));
-                    // It is tried again in the end, whatever it says.
-                    let asked = answer.retry_after.unwrap_or_default().min(BOUNDS.1);
-                    return Err(asked.max(pause));
+                    let own = self.backoff.next(rand::rng().random_range(0.0..=1.0));
+                    return Err(pause(answer.retry_after, own));
                 }
                 Ok(answer) => {
                     tracing::warn!(
@@ -216,6 +214,12 @@ fn is_later(status: http::StatusCode) -> bool {
         || status == http::StatusCode::REQUEST_TIMEOUT
 }
 
+/// The longer of the pause that the cluster asks for and our own. It is tried again in the end,
+/// whatever it asks.
+fn pause(asked: Option<Duration>, own: Duration) -> Duration {
+    asked.unwrap_or_default().min(BOUNDS.1).max(own)
+}
+
 /// When the cluster expects the next one.
 fn next_in(answer: &Answer) -> Option<Duration> {
     #[derive(serde::Deserialize)]
@@ -224,4 +228,22 @@ fn next_in(answer: &Answer) -> Option<Duration> {
     }
     let kept: Kept = serde_json::from_slice(&answer.body).ok()?;
     Some(Duration::from_secs(kept.next_in_seconds.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_is_for_ever() {
+        let second = Duration::from_secs(1);
+        for (asked, made) in [
+            (None, second),
+            (Some(Duration::ZERO), second),
+            (Some(second * 7), second * 7),
+            (Some(Duration::from_secs(u64::MAX)), BOUNDS.1),
+        ] {
+            assert_eq!(pause(asked, second), made, "{asked:?}");
+        }
+    }
 }

@@ -139,7 +139,8 @@ impl ClusterClient {
         let mut answer = Answer {
             status: response.status(),
             retry_after: retry_after.map(Duration::from_secs),
-            body: Zeroizing::new(Vec::new()),
+            // Never moved: what it leaves behind would not be wiped.
+            body: Zeroizing::new(Vec::with_capacity(MAX_ANSWER)),
         };
         while let Some(chunk) = response.chunk().await.map_err(sorted)? {
             if answer.body.len().saturating_add(chunk.len()) > MAX_ANSWER {

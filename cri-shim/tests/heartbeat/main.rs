@@ -209,6 +209,17 @@ async fn what_is_refused_is_not_said_again() {
 }
 
 #[tokio::test]
+async fn what_waits_is_dropped_with_a_heartbeat_that_is_refused() {
+    let cluster = Cluster::start([Does::Answer(503, String::new(), "")]).await;
+    let machine = Machine::start(&cluster);
+    machine.until("unreachable", 2).await;
+    assert_eq!(machine.counted("dropped"), 0);
+    cluster.does(Does::Answer(403, String::new(), ""));
+    machine.until("refused", 1).await;
+    machine.until("dropped", 1).await;
+}
+
+#[tokio::test]
 async fn a_pause_that_is_asked_for_is_made_and_nonsense_is_none() {
     for (asked, least) in [
         ("2", Duration::from_secs(2)),
@@ -243,10 +254,11 @@ async fn a_bounded_number_waits_for_a_cluster_that_is_away() {
         shortest *= 2;
     }
     cluster.does(Does::kept());
-    let seen = cluster.requests(cluster.seen().len() + KEPT).await;
-    let last = times(&seen).split_off(seen.len() - KEPT);
+    let before = cluster.seen().len();
+    let seen = cluster.requests(before + KEPT).await;
+    let waited = times(&seen[before..before + KEPT]);
     // The newest first: it is what the cluster shows.
-    assert!(last[0] > last[1] && last[1] > last[2], "{last:?}");
+    assert!(waited[0] > waited[1] && waited[1] > waited[2], "{waited:?}");
     machine.until("sent", 5).await;
 }
 
