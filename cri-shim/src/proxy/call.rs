@@ -8,12 +8,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::answer::{AnswerBody, Fate, fate, refusal};
 use super::connection::Shared;
 use super::tally::Tally;
-use super::upstream::Upstream;
+use super::upstream::{AGAIN, Upstream};
 use crate::grpc::{Code, Status, timeout};
 use crate::guard::{Looked, look};
 use crate::methods::Method;
@@ -23,6 +24,8 @@ use crate::methods::Method;
 pub(super) struct Caller {
     pub(super) shared: Arc<Shared>,
     pub(super) upstream: Upstream,
+    /// Told at each call; kept until somebody asks.
+    pub(super) called: Notify,
 }
 
 /// A request's body on its way to containerd: frame by frame, or what the guard has looked at.
@@ -60,6 +63,7 @@ impl Caller {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, hyper::Error> {
+        self.called.notify_one();
         let method = Method::of(request.uri().path());
         let tally = Tally::begin(&self.shared.metrics, method);
         let request = match self.guarded(method, request).await {
@@ -128,6 +132,7 @@ impl Caller {
                     if let Some(unsent) = failed.take_message() {
                         request = unsent;
                         if began.elapsed() < self.shared.settings.dial_within {
+                            tokio::time::sleep(AGAIN).await;
                             continue;
                         }
                     }

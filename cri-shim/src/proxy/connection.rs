@@ -9,7 +9,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::ProxySettings;
@@ -22,14 +22,18 @@ use crate::metrics::ShimMetrics;
 const MOST_CONNECTIONS: usize = 512;
 /// Calls at once on a connection. containerd names no limit; kubelet makes some dozens.
 const MOST_CALLS: u32 = 10_000;
-/// The HTTP/2 window of a stream and of a connection: a list of 100 pods fits well.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The HTTP/2 window of a stream: a list of 100 pods fits well.
+pub(super) const STREAM_WINDOW: u32 = 1 << 20;
+/// That of a connection: so many streams that are not read hold up nobody else's.
+pub(super) const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 256;
 /// What gRPC of Go allows for headers, and so what kubelet and containerd allow each other.
 pub(super) const MOST_HEADER_BYTES: u32 = 16 << 20;
 /// Calls that were given up before they were looked at. While the machine is too busy to run the
 /// proxy, all that kubelet began and gave up comes in one piece: as many as it may have at once.
 const MOST_GIVEN_UP: usize = MOST_CALLS as usize;
+/// Who has just connected is about to call, and may still do so while the proxy stops: told to go
+/// elsewhere at that moment, not every client tries again.
+const FIRST_CALL: Duration = Duration::from_secs(1);
 /// Until the next try where accepting fails, as without free files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -91,8 +95,10 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) {
     let caller = Arc::new(Caller {
         upstream: Upstream::new(&shared.settings),
         shared: Arc::clone(shared),
+        called: Notify::new(),
     });
-    let service = service_fn(move |request| Arc::clone(&caller).answer(request));
+    let calling = Arc::clone(&caller);
+    let service = service_fn(move |request| Arc::clone(&calling).answer(request));
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         // Nothing is added to what containerd says.
@@ -106,9 +112,13 @@ async fn serve(stream: UnixStream, shared: &Arc<Shared>) {
         .max_local_error_reset_streams(None)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
+    let stopped = async {
+        shared.stop.cancelled().await;
+        let _ = tokio::time::timeout(FIRST_CALL, caller.called.notified()).await;
+    };
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = shared.stop.cancelled() => {
+        () = stopped => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -11,16 +11,13 @@ use tokio::time::Instant;
 
 use super::ProxySettings;
 use super::call::RequestBody;
-use super::connection::MOST_HEADER_BYTES;
+use super::connection::{CONNECTION_WINDOW, MOST_HEADER_BYTES, STREAM_WINDOW};
 use crate::metrics::ShimMetrics;
 
 /// Between two tries.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
 /// containerd accepts at once or not at all; its answer to the handshake is not waited for.
 const ONE_TRY: Duration = Duration::from_secs(2);
-/// As those towards kubelet: what one side takes the other may hold.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Calls given up whose last frames from containerd are still awaited, to be passed over.
 const MOST_GIVEN_UP: usize = 1_024;
 
@@ -99,6 +96,7 @@ impl Upstream {
         let stream = UnixStream::connect(&self.path).await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            // As those towards kubelet: what one side takes the other may hold.
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MOST_HEADER_BYTES)

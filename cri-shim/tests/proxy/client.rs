@@ -89,7 +89,7 @@ impl Client {
     async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
+            .initial_connection_window_size(64 << 20)
             .handshake(stream)
             .await
             .unwrap();

@@ -361,6 +361,47 @@ async fn many_calls_given_up_at_once_are_no_attack() {
     assert_eq!(answer.unwrap().body, b"x");
 }
 
+/// Held back, it says nothing until the proxy was told to stop.
+#[tokio::test]
+async fn who_has_just_connected_is_still_served_when_the_proxy_stops() {
+    let mut rig = Rig::start(Does::Echo).await;
+    let (mut client, hold) = rig.held_client().await;
+    hold.hold();
+    let call = client.begin(UNARY, &[], &[b"x"]).await;
+    // Accepted by now.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let proxying = rig.proxying.take().unwrap();
+    let stopping = tokio::spawn(proxying.stop());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    hold.release();
+    let answer = soon("an answer", call.answer()).await;
+    assert_eq!(answer.unwrap().body, b"x");
+    drop(client);
+    soon("the end", stopping).await.unwrap();
+}
+
+/// Readers of events that stopped, on one connection with everybody else.
+#[tokio::test]
+async fn streams_that_nobody_reads_hold_up_no_other_call() {
+    let rig = Rig::start(Does::Flood).await;
+    let mut client = rig.client().await;
+    let mut stopped = Vec::new();
+    for _ in 0..8 {
+        stopped.push(client.begin(EVENTS, &[], &[b"x"]).await);
+        assert!(matches!(rig.saw().await, Saw::Request(_)));
+    }
+    // Until nothing more of them is taken.
+    let mut before = 0;
+    while rig.sent() > before {
+        before = rig.sent();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(before > 8 << 20, "{before} bytes: they were not stalled");
+    let answer = soon("an answer", client.call("/quick", &[], &[b"x"])).await;
+    assert_eq!(answer.unwrap().body, b"x");
+    drop(stopped);
+}
+
 /// Bytes of a message, as a frame of gRPC.
 #[test]
 fn frames_are_framed() {

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -223,16 +224,18 @@ async fn answer(
             let mut stream = respond.send_response(headers(), false).unwrap();
             loop {
                 stream.reserve_capacity(16_384);
-                let capacity = tokio::select! {
-                    capacity = std::future::poll_fn(|cx| stream.poll_capacity(cx)) => capacity,
-                    reset = std::future::poll_fn(|cx| respond.poll_reset(cx)) => {
-                        if let Ok(reason) = reset {
-                            let _ = saw.send(Saw::Reset(reason));
-                        }
+                let capacity = std::future::poll_fn(|cx| match stream.poll_reset(cx) {
+                    Poll::Ready(reset) => Poll::Ready(Err(reset)),
+                    Poll::Pending => stream.poll_capacity(cx).map(Ok),
+                });
+                let capacity = match capacity.await {
+                    Ok(Some(Ok(capacity))) => capacity,
+                    Err(Ok(reason)) => {
+                        let _ = saw.send(Saw::Reset(reason));
                         return;
                     }
+                    _ => return,
                 };
-                let Some(Ok(capacity)) = capacity else { return };
                 let data = Bytes::from(vec![0; capacity.min(16_384)]);
                 sent.fetch_add(data.len(), Ordering::Relaxed);
                 if stream.send_data(data, false).is_err() {
