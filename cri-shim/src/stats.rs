@@ -207,6 +207,7 @@ impl Stats {
     pub async fn run(self) {
         let mut poll = Poll::new(&self.shared.settings);
         loop {
+            let began = tokio::time::Instant::now();
             let snapshot = poll
                 .once(&mut |source, cause| {
                     self.shared.counts.failed(source);
@@ -215,11 +216,9 @@ impl Stats {
                 .await;
             self.store(snapshot);
             let every = self.shared.settings.every;
-            let soon = AT_LEAST_APART.min(every);
-            tokio::time::sleep(soon).await;
-            // Whatever asked for a poll meanwhile gets it now.
-            let _ = tokio::time::timeout(every.saturating_sub(soon), self.shared.nudge.notified())
-                .await;
+            tokio::time::sleep(AT_LEAST_APART.min(every)).await;
+            // Whatever asked for a poll meanwhile gets it now; what a poll took is part of its turn.
+            let _ = tokio::time::timeout_at(began + every, self.shared.nudge.notified()).await;
         }
     }
 

@@ -123,6 +123,9 @@ impl Places {
     pub(crate) fn read(&mut self, facts: &Facts) -> Readings {
         let mut readings = Readings::default();
         for (id, place) in &mut self.known {
+            if place.sandbox.as_ref().is_some_and(|one| one.host_network) {
+                readings.host_network.insert(id.clone());
+            }
             if place.groups.is_none() {
                 place.groups = groups(&self.proc_root, place.pid).and_then(|all| all.of(id));
             }
@@ -130,9 +133,8 @@ impl Places {
             let io = match &place.sandbox {
                 None => self.cgroups.io(found),
                 Some(sandbox) => {
-                    if sandbox.host_network {
-                        readings.host_network.insert(id.clone());
-                    } else if facts.pods.get(id).is_none_or(|pod| pod.network.is_none()) {
+                    let told = facts.pods.get(id).is_some_and(|pod| pod.network.is_some());
+                    if !sandbox.host_network && !told {
                         let network = network(&self.proc_root, place.pid, id);
                         readings
                             .network
