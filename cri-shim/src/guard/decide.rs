@@ -39,9 +39,18 @@ impl Refusal {
                 "its operator can restore the stake with `k3s-daas restake`".to_owned()
             }
             Why::Unusable(Revoked) => "ask the operator of the cluster".to_owned(),
-            Why::NoSeal | Why::Unusable(Unbonding | Retired | Expired) => format!(
-                "its operator can stake again with `k3s-daas stake --node-id {node}` and register the machine"
-            ),
+            Why::Unusable(Expired) => {
+                "its operator can give it more time with `k3s-daas refresh`".to_owned()
+            }
+            Why::Unusable(Unbonding) => "its operator can end it with `k3s-daas withdraw`, then \
+                `k3s-daas worker stake` and `k3s-daas worker register`"
+                .to_owned(),
+            Why::Unusable(Retired) => "its operator can go on with `k3s-daas worker stake` and \
+                `k3s-daas worker register`"
+                .to_owned(),
+            Why::NoSeal => "its operator can see with `k3s-daas doctor --worker` whether contract \
+                and token are the right ones"
+                .to_owned(),
         };
         format!("the seal of node {node} {why}, so no new pod starts here; {remedy}")
     }
