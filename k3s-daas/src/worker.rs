@@ -4,7 +4,8 @@
 //! Shape:  the proxy runs on a thread of its own; all else shares this one. Nothing waits for
 //!         containerd or for the chain: kubelet is served from the first moment.
 //! Errors: what is wrong with this machine (a socket that can't be opened) ends the start. A proxy
-//!         that ends by itself ends the process, so that systemd starts it anew.
+//!         that ends by itself ends the process, so that systemd starts it anew. A port that somebody
+//!         else has is waited for: kubelet, which may have to end that somebody, is served meanwhile.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use sui_ledger::manifest::ContractIds;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use webhook_server::{
-    Health, Limits, ServerConfig, ServerMetrics, SocketFile, Transport, operations, serve,
+    Health, Limits, ServerConfig, ServerMetrics, SocketFile, Transport, operations,
 };
 
 use crate::failure::{Failure, Kind, OrFail, Outcome};
@@ -30,6 +31,7 @@ use crate::secrets::make_private_folder;
 
 mod api;
 mod chain;
+mod listen;
 mod machine;
 mod readiness;
 mod register;
@@ -87,10 +89,6 @@ pub struct WorkerSettings {
 /// A running worker.
 #[derive(Debug)]
 pub struct Worker {
-    /// Where health and metrics are.
-    pub metrics_address: SocketAddr,
-    /// Where the open part of the worker's REST API is.
-    pub api_address: Option<SocketAddr>,
     path: Path,
     shutdown: CancellationToken,
     listeners: Vec<AbortOnDropHandle<()>>,
@@ -165,16 +163,9 @@ pub async fn start(settings: WorkerSettings) -> Outcome<Worker> {
         limits: Limits::default(),
     };
     let router = operations::router(health, Arc::new(registry));
-    let operations = serve(listener, router, &metrics, shutdown.clone())
-        .await
-        .or_fail(Kind::Failed, "a listener did not start")
-        .map_err(|failure| {
-            failure.next("end what listens there, or give another --metrics-listen")
-        })?;
-    listeners.push(AbortOnDropHandle::new(operations.task));
+    let operations = listen::once_free(listener, router, metrics, shutdown.clone());
+    listeners.push(operations);
     Ok(Worker {
-        metrics_address: operations.address,
-        api_address: parts.address,
         path,
         shutdown,
         listeners,

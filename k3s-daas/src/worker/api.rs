@@ -19,9 +19,10 @@ use sui_ledger::manifest::ContractIds;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use webhook_server::{Limits, ServerConfig, ServerMetrics, TlsFiles, Transport, serve, serve_unix};
+use webhook_server::{Limits, ServerConfig, ServerMetrics, TlsFiles, Transport, serve_unix};
 
 use super::chain::{KeySettings, OwnSeal};
+use super::listen;
 use super::register::{RegisterSettings, Registrar};
 use super::unset::NoContract;
 use crate::chain::Chain;
@@ -83,8 +84,6 @@ pub(super) struct ApiParts {
     pub(super) listeners: Vec<AbortOnDropHandle<()>>,
     /// End when dropped.
     pub(super) tasks: Vec<AbortOnDropHandle<()>>,
-    /// Where the open part is.
-    pub(super) address: Option<SocketAddr>,
 }
 
 /// Opens the API and starts the heartbeats.
@@ -112,28 +111,13 @@ pub(super) async fn start(
         )
         .await?,
     ];
-    let mut address = None;
     if let Some(listen) = settings.listen {
         let config = listener(listen, settings.tls.clone())?;
-        let serving = serve(
-            config,
-            public_router(open, metrics),
-            metrics,
-            shutdown.clone(),
-        )
-        .await
-        .or_fail(Kind::Failed, "the worker API did not start")
-        .map_err(|failure| {
-            failure.next("end what listens there, or give another worker_api_listen")
-        })?;
-        address = Some(serving.address);
-        listeners.push(AbortOnDropHandle::new(serving.task));
+        let router = public_router(open, metrics);
+        let serving = listen::once_free(config, router, metrics.clone(), shutdown.clone());
+        listeners.push(serving);
     }
-    Ok(ApiParts {
-        listeners,
-        tasks,
-        address,
-    })
+    Ok(ApiParts { listeners, tasks })
 }
 
 fn open(
