@@ -301,9 +301,9 @@ fn flat(value: &serde_yaml_ng::Value) -> Option<String> {
 fn unknown(name: &str) -> Failure {
     let failure = Failure::message(Kind::Usage, format!("there is no key {name}"));
     let nearest = keys::all()
-        .map(|key| (distance(name, key.name), key.name))
+        .map(|key| (far(name, key.name), key.name))
         .min()
-        .filter(|(distance, _)| *distance <= 3);
+        .filter(|(far, key)| *far <= 3 || same_section(name, key));
     match nearest {
         // A worker's keys stand in sections.
         Some((_, nearest)) if keys::is_sectioned(nearest) => {
@@ -315,6 +315,34 @@ fn unknown(name: &str) -> Failure {
         Some((_, nearest)) => failure.next(format!("did you mean {nearest}?")),
         None => failure.next("`k3s-daas config show` lists all keys"),
     }
+}
+
+/// How far a name is from a key's. A part of the key's own name is near: `rpc` for `rpc_endpoint`, or
+/// a key that stands outside of its section. Other sections' keys are far.
+fn far(name: &str, key: &str) -> usize {
+    let part = |name: &str, key: &str| {
+        let mut words = key.split('_');
+        words.any(|word| word == name) || key.starts_with(&format!("{name}_"))
+    };
+    if let (Some((section, name)), Some((of, key))) = (name.split_once('_'), key.split_once('_'))
+        && section == of
+    {
+        return if part(name, key) {
+            1
+        } else {
+            distance(name, key)
+        };
+    }
+    let ends = key
+        .strip_suffix(name)
+        .is_some_and(|rest| rest.ends_with('_'));
+    if ends { 1 } else { distance(name, key) }
+}
+
+/// Whether both are of one section of a worker's file, of which there are few keys.
+fn same_section(name: &str, key: &str) -> bool {
+    let section = |name: &str| name.split_once('_').map(|(section, _)| section.to_owned());
+    keys::is_sectioned(key) && section(name) == section(key)
 }
 
 /// Levenshtein distance, for suggestions.

@@ -212,6 +212,18 @@ fn mistakes_in_sections_are_told() {
             "did you mean id in the section node (node_id)?",
         ),
         (
+            "sui:\n  rpc: http://a",
+            "did you mean rpc_endpoint in the section sui (sui_rpc_endpoint)?",
+        ),
+        (
+            "security:\n  cert: /a",
+            "did you mean tls_cert in the section security (security_tls_cert)?",
+        ),
+        (
+            "stake_amount: \"1\"",
+            "did you mean stake_amount in the section node (node_stake_amount)?",
+        ),
+        (
             "node:\n  id: a\nnode_id: b",
             "stands in a section and outside of it",
         ),
