@@ -172,6 +172,12 @@ impl Command {
         matches!(self, Self::Worker(args) if args.command.is_none())
     }
 
+    /// Whether it had better be done by the defaults than not at all.
+    pub fn goes_without_its_file(&self) -> bool {
+        matches!(self, Self::Worker(args)
+            if matches!(args.command, Some(commands::worker::WorkerCommand::Uninstall(_))))
+    }
+
     /// Whether all of it fits one thread: a machine is there for its pods.
     pub fn is_small(&self) -> bool {
         matches!(self, Self::Worker(_))

@@ -52,7 +52,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         } else {
             cli::QUIET_LOG
         };
-        let context = context(cli.global, cli.command.default_file(), quiet)?;
+        let context = match context(cli.global.clone(), cli.command.default_file(), quiet) {
+            Err(failure) if cli.command.goes_without_its_file() => {
+                output::warn(&format!("{failure}; going by the defaults"));
+                let mut sources = config::Sources::default();
+                sources.path = cli.command.default_file().into();
+                commands::Context {
+                    sources,
+                    global: cli.global,
+                }
+            }
+            context => context?,
+        };
         Box::pin(commands::run(context, cli.command)).await
     })
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures::future::join_all;
 use k3s_configs::{SERVICE_UNIT, SOCKET_UNIT};
+use k3s_daas_tests::systemd::WITHIN;
 
 use scene::{AGENT, DIRECT, SOCKET, Scene};
 
@@ -58,8 +59,10 @@ async fn all() -> anyhow::Result<()> {
     restarted(&scene).await.context("restarted")?;
     started_by_a_call(&scene).await.context("stopped")?;
     confined(&scene).context("confined")?;
+    without_its_port(&scene).await.context("without its port")?;
     moved(&scene).await.context("moved")?;
     uninstalled(&scene).await.context("uninstalled")?;
+    observed_first(&scene).await.context("observed first")?;
     uninstalled_under_a_failing_agent(&scene)
         .await
         .context("uninstalled under a failing agent")
@@ -185,6 +188,34 @@ fn confined(scene: &Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Somebody else listens where its metrics are: kubelet is served all the same.
+async fn without_its_port(scene: &Scene) -> anyhow::Result<()> {
+    let metrics = [
+        "curl",
+        "--silent",
+        "--fail",
+        "http://127.0.0.1:9091/healthz",
+    ];
+    let answers = || anyhow::Ok(scene.machine.command(&metrics).output()?.status.success());
+    ensure!(answers()?, "it has its port at first");
+    scene.systemctl(&["stop", SERVICE_UNIT])?;
+    let take = "--socket-property=ListenStream=127.0.0.1:9091";
+    let taker = ["systemd-run", "--unit=taker", take, "sleep", "infinity"];
+    scene.machine.run(&taker)?;
+    scene.call().await?;
+    let restarts = scene.restarts(SERVICE_UNIT)?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.call().await?;
+    ensure!(scene.restarts(SERVICE_UNIT)? == restarts, "it gave up");
+    scene.systemctl(&["stop", "taker.socket"])?;
+    let began = std::time::Instant::now();
+    while !answers()? {
+        ensure!(began.elapsed() < WITHIN, "it never gets its port");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 async fn moved(scene: &Scene) -> anyhow::Result<()> {
     for (lines, socket) in [
         (format!("  cri_socket: {OTHER}\n"), OTHER),
@@ -225,6 +256,23 @@ async fn uninstalled(scene: &Scene) -> anyhow::Result<()> {
     scene.machine.stands(AGENT, "inactive").await?;
     scene.systemctl(&["start", AGENT])?;
     scene.answered(DIRECT).await
+}
+
+/// A worker that observes takes kubelet's calls once its mode is another one. A configuration that
+/// nobody can read any more keeps nobody from taking it away.
+async fn observed_first(scene: &Scene) -> anyhow::Result<()> {
+    scene.configure("  mode: observe\n")?;
+    scene.worker(&["install"])?;
+    scene.are_there(false, &[DROP_IN, SOCKET])?;
+    scene.machine.is_active(SERVICE_UNIT).await?;
+    scene.configure("")?;
+    scene.worker(&INSTALL)?;
+    scene.answered(SOCKET).await?;
+    scene.configure("nonsense: 1\n")?;
+    scene.worker(&["uninstall"])?;
+    is_gone(scene)?;
+    scene.answered(DIRECT).await?;
+    scene.configure("")
 }
 
 /// Somebody took the units away by hand: the agent ends at each of its starts.

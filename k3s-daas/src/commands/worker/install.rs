@@ -16,7 +16,8 @@ use super::machine::{Machine, UnitState};
 use super::token_file;
 use crate::commands::Context;
 use crate::commands::doctor::{State, kubelet_way};
-use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys};
+use crate::config::keys::{Group, StakingContract, WorkerConfig, WorkerKeys, effective};
+use crate::config::{Source, Sources};
 use crate::failure::{Failure, Kind, OrFail, Outcome};
 use crate::handover::beside;
 use crate::output;
@@ -24,6 +25,9 @@ use crate::worker::Mode;
 
 /// The shim may take so long to answer for the first time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The units that K3s's installer makes.
+const AGENTS: [&str; 2] = ["k3s-agent.service", "k3s.service"];
 
 /// K3s's folder of configuration where nobody says otherwise.
 const K3S_CONFIG_DIR: &str = "/etc/rancher/k3s";
@@ -106,6 +110,18 @@ pub(super) async fn install(context: &Context, args: &InstallArgs) -> Outcome {
         return Err(Failure::message(Kind::Usage, text)
             .next("write it first: docs/worker.md has one to begin with"));
     }
+    if machine.is_live() {
+        for key in effective(&WorkerKeys::default(), &context.sources) {
+            if key.source == Source::Env {
+                output::warn(&format!(
+                    "{} is set here and not for the service: put {} into {}",
+                    key.variable,
+                    key.key,
+                    configuration.display()
+                ));
+            }
+        }
+    }
     // What would keep the service from starting is said now.
     super::run::check(&checked(&config, &machine)).await?;
     let files = files(&args.place, &config, configuration)?;
@@ -138,7 +154,13 @@ fn checked(config: &WorkerConfig, machine: &Machine) -> WorkerConfig {
 
 /// `worker uninstall`
 pub(super) async fn uninstall(context: &Context, args: &UninstallArgs) -> Outcome {
-    let config = WorkerKeys::default().resolve(&context.sources)?;
+    // It is the way out where nothing else helps.
+    let config = WorkerKeys::default()
+        .resolve(&context.sources)
+        .or_else(|failure| {
+            output::warn(&format!("{failure}; going by the defaults"));
+            WorkerKeys::default().resolve(&Sources::default())
+        })?;
     let machine = Machine::new(args.place.root.as_deref());
     let files = files(&args.place, &config, &context.sources.path)?;
     uninstalled(&machine, &files, &args.place.agent_unit)
@@ -218,7 +240,13 @@ pub(super) async fn installed(
     }
     machine.tell(&["daemon-reload"]).await?;
     if files.proxy {
+        // systemd starts no socket whose service runs already, as one that observed does.
+        if machine.state(SOCKET_UNIT).await? == UnitState::Down {
+            machine.tell(&["stop", SERVICE_UNIT]).await?;
+        }
         machine.tell(&["enable", "--now", SOCKET_UNIT]).await?;
+        // An install of before may have ended between these two.
+        socket_moves |= machine.is_live() && !is_held(&files.cri_socket).await;
         if socket_moves {
             machine.tell(&["restart", SOCKET_UNIT]).await?;
             done.step(format!("restarted {SOCKET_UNIT}, whose unit has changed"));
@@ -242,11 +270,20 @@ pub(super) async fn installed(
         machine.tell(&["restart", agent]).await?;
         done.step(format!("restarted {agent}"));
     } else if files.proxy && machine.is_live() {
-        done.next = Some(format!(
-            "systemctl restart {agent}, and kubelet goes through the shim; pods run on"
-        ));
+        done.next = Some(if socket_moves {
+            format!(
+                "systemctl restart {agent} now: nobody answers where its kubelet may still call"
+            )
+        } else {
+            format!("systemctl restart {agent}, and kubelet goes through the shim; pods run on")
+        });
     }
     Ok(done)
+}
+
+/// Whether calls there are answered, or wait.
+async fn is_held(socket: &Path) -> bool {
+    tokio::net::UnixStream::connect(socket).await.is_ok()
 }
 
 fn written(machine: &Machine, path: &Path, changed: bool) -> String {
@@ -308,9 +345,13 @@ pub(super) async fn uninstalled(
         files.cri_socket.clone(),
     ];
     let any_left = !done.steps.is_empty() || ours.iter().any(|path| machine.place(path).exists());
-    if any_left && machine.state(agent).await? != UnitState::Down {
-        machine.tell(&["restart", agent]).await?;
-        done.step(format!("restarted {agent}: kubelet goes to containerd"));
+    // Whatever unit was named: it is the one that runs whose kubelet comes here.
+    let others = AGENTS.into_iter().filter(|unit| *unit != agent);
+    for agent in [agent].into_iter().chain(others) {
+        if any_left && machine.state(agent).await? != UnitState::Down {
+            machine.tell(&["restart", agent]).await?;
+            done.step(format!("restarted {agent}: kubelet goes to containerd"));
+        }
     }
     for (unit, path) in [
         (SERVICE_UNIT, files.service_unit()),

@@ -60,6 +60,15 @@ fn settings(config: &WorkerConfig, contract: Option<ContractIds>) -> Outcome<Wor
     if seal.is_none() {
         tracing::warn!("no staking_contract is configured: the machine's seal is not followed");
     }
+    for (key, every) in [
+        ("worker_seal_seconds", config.worker_seal_seconds.0),
+        ("worker_stats_seconds", config.worker_stats_seconds.0),
+    ] {
+        if every.is_zero() {
+            let text = format!("{key} is 0, and nothing can be looked at without a pause");
+            return Err(Failure::message(Kind::Usage, text).next(format!("give {key} 1 or more")));
+        }
+    }
     let guard = config.worker_guard.then(|| GuardSettings {
         grace: config.worker_guard_grace_seconds.0,
         exempt: config

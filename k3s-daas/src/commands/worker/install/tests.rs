@@ -42,6 +42,11 @@ impl Stage {
         }
     }
 
+    /// Listens as systemd does.
+    fn hold(&self) -> std::os::unix::net::UnixListener {
+        std::os::unix::net::UnixListener::bind(&self.files.cri_socket).unwrap()
+    }
+
     fn told(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.path().join("told")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
@@ -108,6 +113,7 @@ async fn staged_files_come_and_go_and_systemd_is_left_alone() {
 #[tokio::test]
 async fn kubelet_is_sent_there_last_and_taken_away_first() {
     let stage = Stage::new(true, "inactive");
+    let _held = stage.hold();
     let done = installed(&stage.machine, &stage.files, &args()).await;
     let told = stage.told();
     let gone = uninstalled(&stage.machine, &stage.files, "k3s-agent.service").await;
@@ -116,6 +122,7 @@ async fn kubelet_is_sent_there_last_and_taken_away_first() {
         told,
         [
             "daemon-reload",
+            "stop k3s-daas-worker.service",
             "enable --now k3s-daas-cri.socket",
             "enable k3s-daas-worker.service",
             "restart k3s-daas-worker.service",
@@ -151,19 +158,26 @@ async fn an_agent_that_runs_or_tries_to_is_restarted_before_the_shim_goes() {
 async fn a_socket_that_moves_is_restarted_and_one_that_stays_is_not() {
     let mut stage = Stage::new(true, "inactive");
     let restart = "restart k3s-daas-cri.socket";
-    for (socket, moves) in [
-        ("cri.sock", false),
-        ("other.sock", true),
-        ("other.sock", false),
+    let mut held = None;
+    for (socket, is_held, restarts) in [
+        ("cri.sock", true, false),
+        // The unit has changed.
+        ("other.sock", true, true),
+        ("other.sock", true, false),
+        // It had changed before, and nobody came to the restart.
+        ("other.sock", false, true),
     ] {
         stage.files.cri_socket = stage.folder.path().join(socket);
+        drop(held.take());
+        let _ = std::fs::remove_file(&stage.files.cri_socket);
+        held = is_held.then(|| stage.hold());
         let before = stage.told().len();
         installed(&stage.machine, &stage.files, &args())
             .await
             .unwrap();
         let told = stage.told().split_off(before);
         let at = |line: &str| told.iter().position(|told| told.starts_with(line));
-        assert_eq!(at(restart).is_some(), moves, "{told:?}");
+        assert_eq!(at(restart).is_some(), restarts, "{told:?}");
         assert!(
             at(restart) < at("restart k3s-daas-worker.service"),
             "{told:?}"
